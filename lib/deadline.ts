@@ -1,0 +1,27 @@
+// A timer that judges nobody unheard: it knows when the process itself stood still.
+
+/** A timer that is later than this was held up: the event loop was blocked, or the process was stopped (Ctrl-Z). */
+const HELD_UP_MS = 100;
+/** What is granted again to those who were waited for, since they may have been stopped as well. */
+const GRANTED_MS = 1000;
+
+/**
+ * Calls back once, after `ms` milliseconds and when the event loop has read what had come by then. Where the
+ * process itself stood still over that moment, it grants a second more. Returns what calls it off.
+ */
+export function deadline(ms: number, judge: () => void): () => void {
+  let calledOff = false;
+  let timer: NodeJS.Timeout;
+  const start = (delayMs: number): void => {
+    const dueMs = performance.now() + delayMs;
+    timer = setTimeout(() => {
+      if (performance.now() - dueMs > HELD_UP_MS) start(Math.min(ms, GRANTED_MS));
+      else setImmediate(() => { if (!calledOff) judge(); });
+    }, delayMs);
+  };
+  start(ms);
+  return () => {
+    calledOff = true;
+    clearTimeout(timer);
+  };
+}

@@ -1,0 +1,63 @@
+// The errors that a caller may want to catch, each with a `code`. It knows nothing of how they come about.
+
+import type { PoolReport } from './types.ts';
+
+/**
+ * A worker died with a job in it: by an exit, a signal, or a broken channel. The job that had started
+ * is rejected with this; `cause` is the error that brought the worker down, where it could still say so.
+ */
+export class WorkerExitError extends Error {
+  override readonly name = 'WorkerExitError';
+  readonly code = 'ERR_WORKER_EXIT';
+  readonly pid: number;
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+
+  constructor(worker: { pid: number; exitCode: number | null; signal: NodeJS.Signals | null }, options?: ErrorOptions) {
+    const how = worker.signal === null ? `with exit code ${worker.exitCode}` : `by ${worker.signal}`;
+    super(`Cannot finish the job as its worker (pid ${worker.pid}) ended ${how}`, options);
+    this.pid = worker.pid;
+    this.exitCode = worker.exitCode;
+    this.signal = worker.signal;
+  }
+}
+
+/**
+ * No worker can be started, so the pool failed: its module cannot be imported, exports nothing usable, its
+ * `setup` threw, or it dies again and again before it is ready. `cause` is the real error.
+ */
+export class WorkerStartError extends Error {
+  override readonly name = 'WorkerStartError';
+  readonly code = 'ERR_WORKER_START';
+  /** The report of the failed pool; null until every worker is gone. */
+  report: PoolReport<unknown> | null = null;
+}
+
+/** A job of `run()` that the end of the pool overtook. */
+export class JobLostError extends Error {
+  override readonly name = 'JobLostError';
+  readonly code = 'ERR_JOB_LOST';
+  /** `lost`: it may have started. `pending`: it certainly had not. */
+  readonly fate: 'lost' | 'pending';
+
+  constructor(fate: 'lost' | 'pending', outcome: string) {
+    super(`Cannot finish the job as the pool was ${outcome}: it ${fate === 'lost' ? 'may have started' : 'had not started'}`);
+    this.fate = fate;
+  }
+}
+
+/** A job was put after `close()`. */
+export class PoolClosedError extends Error {
+  override readonly name = 'PoolClosedError';
+  readonly code = 'ERR_POOL_CLOSED';
+
+  constructor() {
+    super('Cannot take a job as the pool is closed: put jobs before `close()`');
+  }
+}
+
+/** A message of the pool that is not what the protocol says. It is the `cause` of a `WorkerExitError`. */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError';
+  readonly code = 'ERR_PROTOCOL';
+}

@@ -1,0 +1,237 @@
+// One end of the channel between parent and worker, which is Node's own: messages under a brand, a send that
+// resolves when the message has left the process, large values in pieces, and how a value becomes bytes.
+// It knows neither what the messages mean nor who is on the other side.
+
+import { isNativeError } from 'node:util/types';
+import { deserialize, serialize } from 'node:v8';
+import type { PieceMessage, Wire } from './protocol.ts';
+
+/** Values of more bytes than this cross in pieces of this size: between two of them other messages get through. */
+const PIECE_BYTES = 1024 * 1024;
+
+/** What both a ChildProcess and the `process` of a worker have. */
+export interface Endpoint {
+  send?(message: unknown, handle: undefined, options: undefined, callback: (error: Error | null) => void): boolean;
+  on(event: 'message', listener: (message: unknown) => void): unknown;
+}
+
+export class Channel<In extends { type: string }, Out extends { type: string }> {
+  readonly #endpoint: Endpoint;
+  readonly #send: NonNullable<Endpoint['send']>;
+  readonly #brand: string;
+  #outgoing: Uint8Array[] = [];
+  #incoming: Uint8Array[] = [];
+
+  /** `brand` is known to the two ends alone: a message without it is the user's own, and none of ours. */
+  constructor(endpoint: Endpoint, brand: string) {
+    if (endpoint.send === undefined) throw new TypeError('Cannot open a channel as this process has none: workers are started by a ProcessPool');
+    this.#endpoint = endpoint;
+    this.#send = endpoint.send.bind(endpoint);
+    this.#brand = brand;
+  }
+
+  /** Calls back with every message of the pool, pieces included; with undefined for one that the parser refuses. */
+  receive(parse: (message: unknown) => In | PieceMessage | undefined, callback: (message: In | PieceMessage | undefined) => void): void {
+    this.#endpoint.on('message', envelope => {
+      if (!Array.isArray(envelope) || envelope.length !== 2 || envelope[0] !== this.#brand) return;
+      const message = parse(envelope[1]);
+      if (isPiece(message)) this.#incoming.push(message.bytes);
+      callback(message);
+    });
+  }
+
+  /** Makes a value, or what `pack` made of it, part of the next message: a large one is staged, to go before that message. */
+  stage(packed: Packed): Wire {
+    if (!(packed instanceof Uint8Array) || packed.length <= PIECE_BYTES) return packed;
+    const pieces = Math.ceil(packed.length / PIECE_BYTES);
+    for (let i = 0; i < pieces; i++) this.#outgoing.push(packed.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES));
+    return { pieces };
+  }
+
+  /** Whether pieces must be sent before the next message may be. */
+  get hasStaged(): boolean {
+    return this.#outgoing.length > 0;
+  }
+
+  /** Sends the pieces that were staged, each when the one before has left; stops between two of them once `given up` is true. */
+  async sendStaged(givenUp = (): boolean => false): Promise<void> {
+    const pieces = this.#outgoing;
+    this.#outgoing = [];
+    for (const bytes of pieces) {
+      if (givenUp()) return;
+      await this.#write({ type: 'piece', bytes });
+    }
+  }
+
+  /** Resolves when the message has left the process, or never will as the other end is gone. */
+  send(message: Out): Promise<void> {
+    return this.#write(message);
+  }
+
+  /** The value that the other end staged. To be called once for each, in the order in which they came. */
+  read(wire: Wire): unknown {
+    if (typeof wire !== 'object' || wire === null) return wire;
+    return unpack(wire instanceof Uint8Array ? Uint8Array.prototype.slice.call(wire) : Buffer.concat(this.#incoming.splice(0, wire.pieces)));
+  }
+
+  #write(message: Out | PieceMessage): Promise<void> {
+    return new Promise(resolve => {
+      this.#send([this.#brand, message], undefined, undefined, () => resolve());
+    });
+  }
+}
+
+function isPiece(message: { type: string } | undefined): message is PieceMessage {
+  return message?.type === 'piece';
+}
+
+/** A snapshot of a value: a primitive, or bytes. */
+export type Packed = Exclude<Wire, { pieces: number }>;
+
+/** The first byte of a packed error; everything else begins with the 0xff of v8. */
+const ERROR_TAG = 0;
+
+/**
+ * Takes a snapshot of a value. Errors keep their class if it is built in, name, message, stack, `cause`,
+ * `errors` and own properties, less those that cannot be cloned.
+ *
+ * @throws DataCloneError which says what in it cannot be cloned, and where; `name` is what the value is called there.
+ */
+export function pack(value: unknown, name: string): Packed {
+  if (typeof value === 'string') return value.length > PIECE_BYTES / 2 ? serialize(value) : value;
+  if (value === undefined || value === null || typeof value === 'boolean' || typeof value === 'number' || typeof value === 'bigint') return value;
+  try {
+    if (!isError(value)) return serialize(value);
+    return Buffer.concat([Uint8Array.of(ERROR_TAG), serialize(describeError(value, new Map()))]);
+  } catch (cause) {
+    const [where, what] = locate(value, name, new Set());
+    throw new DOMException(`Cannot send \`${name}\` to another process as \`${where}\` cannot be cloned: it is ${what}`, { name: 'DataCloneError', cause });
+  }
+}
+
+/** The same for what was thrown: it cannot fail, since an error that says why takes the place of what cannot be cloned. */
+export function packReason(reason: unknown): Packed {
+  try {
+    return pack(reason, 'reason');
+  } catch (error) {
+    return pack(error, 'reason');
+  }
+}
+
+function unpack(bytes: Uint8Array): unknown {
+  return bytes[0] === ERROR_TAG ? rebuildError(deserialize(bytes.subarray(1)), new Map()) : deserialize(bytes);
+}
+
+/** An error as plain data. v8 keeps neither own properties nor, on every Node version, `cause`; shared and cyclic errors stay so. */
+interface ErrorRecord {
+  kind: string;
+  name: string;
+  message: string;
+  own: { key: string; part: Part; enumerable: boolean }[];
+}
+
+type Part = { error: ErrorRecord } | { value: unknown } | { parts: Part[] };
+
+const BUILT_IN: ReadonlyMap<string, ErrorConstructor> = new Map([Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].map(Kind => [Kind.name, Kind]));
+
+function isError(value: unknown): value is Error {
+  return isNativeError(value) || value instanceof Error;
+}
+
+function describeError(error: Error, seen: Map<Error, ErrorRecord>): ErrorRecord {
+  const known = seen.get(error);
+  if (known !== undefined) return known;
+  const record: ErrorRecord = { kind: kindOf(error), name: String(error.name), message: String(error.message), own: [] };
+  seen.set(error, record);
+  for (const key of new Set(['stack', ...Object.getOwnPropertyNames(error)])) {
+    if (key === 'message') continue;
+    const part = ownPart(error, key, seen);
+    if (part !== undefined) record.own.push({ key, part, enumerable: Object.prototype.propertyIsEnumerable.call(error, key) });
+  }
+  return record;
+}
+
+/** The nearest class in the error's line that exists on the other side. */
+function kindOf(error: Error): string {
+  if (error instanceof DOMException) return 'DOMException';
+  if (error instanceof AggregateError) return 'AggregateError';
+  for (let proto: unknown = Object.getPrototypeOf(error); proto !== null; proto = Object.getPrototypeOf(proto)) {
+    for (const Kind of BUILT_IN.values()) if (proto === Kind.prototype) return Kind.name;
+  }
+  return 'Error';
+}
+
+function ownPart(error: Error, key: string, seen: Map<Error, ErrorRecord>): Part | undefined {
+  try {
+    return partOf(Reflect.get(error, key), seen);
+  } catch {
+    return undefined; // a getter that throws: the rest of the error is worth more
+  }
+}
+
+function partOf(value: unknown, seen: Map<Error, ErrorRecord>): Part | undefined {
+  if (isError(value)) return { error: describeError(value, seen) };
+  if (Array.isArray(value) && value.some(isError)) return { parts: value.map(item => partOf(item, seen) ?? { value: undefined }) };
+  return isCloneable(value) ? { value } : undefined;
+}
+
+function rebuildError(record: ErrorRecord, seen: Map<ErrorRecord, Error>): Error {
+  const known = seen.get(record);
+  if (known !== undefined) return known;
+  const error = emptyError(record);
+  seen.set(record, error);
+  if (error.name !== record.name) Object.defineProperty(error, 'name', { value: record.name, configurable: true, writable: true });
+  for (const { key, part, enumerable } of record.own) {
+    Object.defineProperty(error, key, { value: rebuildPart(part, seen), enumerable, configurable: true, writable: true });
+  }
+  return error;
+}
+
+function emptyError({ kind, name, message }: ErrorRecord): Error {
+  if (kind === 'DOMException') return new DOMException(message, name);
+  if (kind === 'AggregateError') return new AggregateError([], message);
+  const Kind = BUILT_IN.get(kind) ?? Error;
+  return new Kind(message);
+}
+
+function rebuildPart(part: Part, seen: Map<ErrorRecord, Error>): unknown {
+  if ('error' in part) return rebuildError(part.error, seen);
+  return 'parts' in part ? part.parts.map(item => rebuildPart(item, seen)) : part.value;
+}
+
+function isCloneable(value: unknown): boolean {
+  try {
+    serialize(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Where in a value the first thing is that cannot be cloned, as a path like `job.items[3].callback`, and what it is. */
+function locate(value: unknown, path: string, seen: Set<unknown>): [where: string, what: string] {
+  seen.add(value);
+  for (const [step, read] of children(value)) {
+    const where = path + step;
+    try {
+      const child = read();
+      if (!seen.has(child) && !isCloneable(child)) return locate(child, where, seen);
+    } catch (error) {
+      return [where, `a getter that throws ${String(error)}`];
+    }
+  }
+  return [path, kindOfValue(value)];
+}
+
+/** The parts that a clone would visit, each with its step in the path. */
+function* children(value: unknown): Generator<[step: string, read: () => unknown]> {
+  if (typeof value !== 'object' || value === null) return;
+  if (value instanceof Map) for (const [key, item] of value) yield [`.get(${String(key)})`, () => item];
+  else if (value instanceof Set) for (const item of value) yield ['.values()', () => item];
+  else for (const key of Object.keys(value)) yield [Array.isArray(value) ? `[${key}]` : `.${key}`, () => Reflect.get(value, key)];
+}
+
+function kindOfValue(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return `a ${typeof value}`;
+  return `of the class ${Object.prototype.toString.call(value).slice(8, -1)}`;
+}

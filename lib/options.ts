@@ -1,0 +1,166 @@
+// The options of a pool: their defaults, in one object, and the checks that a caller's own must pass.
+// Whatever is wrong with them is said at the constructor, with what was wanted and what was found.
+
+import { constants, availableParallelism } from 'node:os';
+import type { Stream } from 'node:stream';
+import { isAbsolute } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+type StdioEntry = 'inherit' | 'ignore' | number | Stream;
+
+export interface PoolOptions {
+  /** Most worker processes at once, an integer >= 1; they are started as jobs need them. Default: `os.availableParallelism()`. */
+  workers?: number;
+  /** Handed to `setup` in every worker; anything that can be cloned. Default: undefined. */
+  workerData?: unknown;
+  /** Signals to the parent that interrupt the pool, and that workers ignore; `[]` for none. Default: `['SIGINT']`. */
+  interruptSignals?: readonly NodeJS.Signals[];
+  /**
+   * What the first press does: `'terminate'` ends the workers and keeps what was done; `'finish'` lets the
+   * jobs that were given run to their end, gives nothing new, and leaves the ending to a second press. Default: `'terminate'`.
+   */
+  interruptPolicy?: 'terminate' | 'finish';
+  /** Interrupts the pool when it aborts. Default: none. */
+  signal?: AbortSignal;
+  /** How long a worker that is cleaning up, or that survives SIGTERM, has until SIGKILL: milliseconds >= 0. Default: 5000. */
+  graceMs?: number;
+  /**
+   * The promise of `put()` stays pending while more than this many jobs wait: an integer >= 1. It counts
+   * values, not bytes: lower it for values over 64 kB. Default: 8192.
+   */
+  jobCapacity?: number;
+  /**
+   * While somebody reads and no `join()` is pending, nothing more is given out while this many results wait
+   * to be read: an integer >= 1. Jobs of `run()` never wait for it. Default: 8192.
+   */
+  resultCapacity?: number;
+  /** stdin, stdout and stderr of the workers: one word for all three, or an array of words, descriptors or streams. Default: `'inherit'`. */
+  stdio?: 'inherit' | 'ignore' | readonly [StdioEntry, StdioEntry, StdioEntry];
+  /** The environment of the workers, whole. Default: that of the parent. */
+  env?: NodeJS.ProcessEnv;
+  /** Node's own flags for the workers. Default: those of the parent, without `--inspect` and `--eval`. */
+  execArgv?: readonly string[];
+  /** The working directory of the workers. Default: that of the parent. */
+  cwd?: string | URL;
+}
+
+/** The options with every default filled in; those without one may stay undefined. */
+export interface Settings {
+  workers: number;
+  workerData: unknown;
+  interruptSignals: readonly NodeJS.Signals[];
+  interruptPolicy: 'terminate' | 'finish';
+  signal: AbortSignal | undefined;
+  graceMs: number;
+  jobCapacity: number;
+  resultCapacity: number;
+  stdio: 'inherit' | 'ignore' | readonly [StdioEntry, StdioEntry, StdioEntry];
+  env: NodeJS.ProcessEnv | undefined;
+  execArgv: readonly string[] | undefined;
+  cwd: string | URL | undefined;
+}
+
+export const defaults = (): Settings => ({
+  workers: availableParallelism(),
+  workerData: undefined,
+  interruptSignals: ['SIGINT'],
+  interruptPolicy: 'terminate',
+  signal: undefined,
+  graceMs: 5000,
+  jobCapacity: 8192,
+  resultCapacity: 8192,
+  stdio: 'inherit',
+  env: undefined,
+  execArgv: undefined,
+  cwd: undefined,
+});
+
+/** Designed, and not built yet: refused like an unknown option rather than silently ignored. */
+const NOT_BUILT = ['chunkSize', 'timeoutMs', 'retries', 'maxJobsPerWorker', 'maxWorkerMemory', 'minWorkers', 'idleTimeoutMs', 'ownGroup'];
+
+/** Fills in the defaults. @throws TypeError for an unknown option or a wrong shape; RangeError for a number out of range. */
+export function settings(options: PoolOptions): Settings {
+  if (typeof options !== 'object' || options === null) throw wrong(TypeError, 'the options', 'an object', options);
+  const known = defaults();
+  for (const name of Object.keys(options)) {
+    if (NOT_BUILT.includes(name)) throw new TypeError(`Cannot create a pool as the option \`${name}\` is not built yet`);
+    if (!(name in known)) throw new TypeError(`Cannot create a pool as there is no option \`${name}\`: the nearest is \`${nearest(name, Object.keys(known))}\``);
+  }
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const all: Settings = { ...known, ...given };
+  for (const name of ['workers', 'jobCapacity', 'resultCapacity'] as const) {
+    if (typeof all[name] !== 'number') throw wrong(TypeError, `\`${name}\``, 'an integer >= 1', all[name]);
+    if (!Number.isInteger(all[name]) || all[name] < 1) throw wrong(RangeError, `\`${name}\``, 'an integer >= 1', all[name]);
+  }
+  checkMs('graceMs', all.graceMs, 'create a pool');
+  checkWord('interruptPolicy', all.interruptPolicy, ['terminate', 'finish']);
+  checkSignals(all.interruptSignals);
+  if (all.signal !== undefined && !(all.signal instanceof AbortSignal)) throw wrong(TypeError, '`signal`', 'an AbortSignal', all.signal);
+  checkStdio(all.stdio);
+  if (all.env !== undefined && (typeof all.env !== 'object' || all.env === null)) throw wrong(TypeError, '`env`', 'an object', all.env);
+  if (all.execArgv !== undefined && !(Array.isArray(all.execArgv) && all.execArgv.every(flag => typeof flag === 'string'))) throw wrong(TypeError, '`execArgv`', 'an array of strings', all.execArgv);
+  if (all.cwd !== undefined && typeof all.cwd !== 'string' && !(all.cwd instanceof URL)) throw wrong(TypeError, '`cwd`', 'a path or a file: URL', all.cwd);
+  return all;
+}
+
+/** The href of a worker module. @throws TypeError if it is neither a file: URL nor an absolute path. */
+export function moduleHref(module: URL | string): string {
+  const href = module instanceof URL ? module.href : typeof module === 'string' && isAbsolute(module) ? pathToFileURL(module).href : module;
+  if (typeof href === 'string' && /^file:/i.test(href)) return href;
+  throw new TypeError(`Cannot create a pool as \`module\` must be a file: URL or an absolute path: received ${show(module)}. Write new URL('./x.js', import.meta.url)`);
+}
+
+/** @throws TypeError or RangeError if it is no number of milliseconds that a timer can wait. */
+export function checkMs(name: string, value: unknown, action: string): void {
+  const wanted = 'a number of milliseconds from 0 to 2147483647';
+  if (typeof value !== 'number') throw wrong(TypeError, `\`${name}\``, wanted, value, action);
+  if (!(value >= 0 && value <= 2 ** 31 - 1)) throw wrong(RangeError, `\`${name}\``, wanted, value, action);
+}
+
+function checkWord(name: string, value: unknown, words: readonly string[]): void {
+  if (typeof value !== 'string' || !words.includes(value)) throw wrong(TypeError, `\`${name}\``, words.map(word => `'${word}'`).join(' or '), value);
+}
+
+function checkSignals(signals: unknown): void {
+  if (!Array.isArray(signals)) throw wrong(TypeError, '`interruptSignals`', 'an array of signal names', signals);
+  for (const signal of signals) {
+    if (!(signal in constants.signals)) throw wrong(TypeError, '`interruptSignals`', 'an array of signal names', signal);
+    if (signal === 'SIGKILL' || signal === 'SIGSTOP') throw wrong(TypeError, '`interruptSignals`', 'signals that a process can handle', signal);
+  }
+}
+
+function checkStdio(stdio: unknown): void {
+  const entries = Array.isArray(stdio) ? stdio : [stdio];
+  if (entries.includes('pipe') || entries.includes('overlapped')) throw new TypeError("Cannot create a pool as `stdio` must not be 'pipe', which nobody would read: give a stream or a descriptor");
+  const wanted = "'inherit', 'ignore', or an array of three of these, descriptors or streams";
+  if (Array.isArray(stdio) ? stdio.length !== 3 : stdio !== 'inherit' && stdio !== 'ignore') throw wrong(TypeError, '`stdio`', wanted, stdio);
+  for (const entry of entries) {
+    const isOther = (typeof entry === 'object' && entry !== null) || (Number.isInteger(entry) && entry >= 0);
+    if (entry !== 'inherit' && entry !== 'ignore' && !isOther) throw wrong(TypeError, '`stdio`', wanted, entry);
+  }
+}
+
+function wrong(Kind: ErrorConstructor, name: string, wanted: string, found: unknown, action = 'create a pool'): Error {
+  return new Kind(`Cannot ${action} as ${name} must be ${wanted}: received ${show(found)}`);
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`;
+  if (Array.isArray(value)) return 'an array';
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}
+
+/** The word with the fewest edits to another (Levenshtein). */
+function nearest(word: string, words: readonly string[]): string {
+  const edits = (a: string, b: string): number => {
+    let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+    for (let i = 1; i <= a.length; i++) {
+      const next = [i];
+      for (let j = 1; j <= b.length; j++) next[j] = Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+      row = next;
+    }
+    return row[b.length]!;
+  };
+  const distance = new Map(words.map(other => [other, edits(word.toLowerCase(), other.toLowerCase())]));
+  return [...words].sort((a, b) => distance.get(a)! - distance.get(b)!)[0]!;
+}

@@ -1,0 +1,143 @@
+// All that the two ends say to each other: two unions of messages, by direction, and the parsers that
+// check them once, where they arrive. pool.ts and worker.ts meet here and nowhere else.
+
+/**
+ * A value on the wire. Primitives travel as they are; anything else as bytes of its own, so that it is a
+ * snapshot of one moment; bytes of more than a megabyte in pieces, sent before the message that names them.
+ */
+export type Wire = undefined | null | boolean | number | bigint | string | Uint8Array | { pieces: number };
+
+/** Part of a large value of the next message, in either direction: the channel keeps it until that message comes. */
+export interface PieceMessage {
+  type: 'piece';
+  bytes: Uint8Array;
+}
+
+/** The first message: what to load, and what `setup` gets. */
+export interface InitMessage {
+  type: 'init';
+  module: string;
+  workerData: Wire;
+}
+
+/** Jobs, with consecutive ids from `firstId`, all at the same attempt. */
+export interface JobsMessage {
+  type: 'jobs';
+  firstId: number;
+  attempt: number;
+  jobs: Wire[];
+}
+
+/** The sentinel: after the jobs before it there are no more. Each worker gets one. */
+export interface EndOfJobsMessage {
+  type: 'end-of-jobs';
+}
+
+/** Leave: hand back what has not started, send what is done, clean up. */
+export interface StopMessage {
+  type: 'stop';
+}
+
+export type ToWorker = InitMessage | JobsMessage | EndOfJobsMessage | StopMessage;
+
+/** The worker's first word: its module is set up, and it has ignored the interrupt signals since before it was loaded. */
+export interface ReadyMessage {
+  type: 'ready';
+  kind: 'function' | 'loop';
+}
+
+/** Instead of `ready`: the worker cannot be used, and no other one of this pool could. */
+export interface FailedMessage {
+  type: 'failed';
+  during: 'import' | 'exports' | 'setup';
+  reason: Wire;
+}
+
+/** A bare wire value is the value that the work function returned. `value` is one put by a loop, `done` says that its job is over. */
+export type JobOutcome = Wire | { rejected: Wire } | { value: Wire; id: number } | { done: true };
+
+/** What became of the oldest jobs that were given and not answered yet, in their order. */
+export interface ResultsMessage {
+  type: 'results';
+  outcomes: JobOutcome[];
+  /** How long the worker worked on them. */
+  elapsedMs: number;
+}
+
+/**
+ * The worker is leaving: it has ignored SIGTERM since just before, and starts no job any more. Of the jobs
+ * without a result, the oldest `started` have begun; all others are handed back.
+ */
+export interface StoppingMessage {
+  type: 'stopping';
+  started: number;
+}
+
+/** Said in the 'exit' event of a worker that ends in any other way: by `process.exit()` or a late error. */
+export interface ExitingMessage {
+  type: 'exiting';
+  started: number;
+  error: Wire;
+}
+
+/** The sentinel of the other direction, and the last message: all results were sent and `teardown` is done. `error` counts if it `failed`. */
+export interface EndOfResultsMessage {
+  type: 'end-of-results';
+  failed: boolean;
+  error: Wire;
+}
+
+export type ToParent = ReadyMessage | FailedMessage | ResultsMessage | StoppingMessage | ExitingMessage | EndOfResultsMessage;
+
+/** Under this symbol a worker's global holds the href of its module. Not an environment variable: a job's own child programs would inherit it. */
+export const WORKER_MARK = Symbol.for('drainpool.worker');
+
+type Fields = Record<string, unknown>;
+
+const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
+const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0;
+const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;
+
+function isWire(value: unknown): value is Wire {
+  return typeof value === 'object' ? value === null || isBytes(value) || ('pieces' in value && isCount(value.pieces)) : typeof value !== 'function';
+}
+
+function isJobOutcome(value: unknown): value is JobOutcome {
+  if (isWire(value)) return true;
+  if (!isObject(value)) return false;
+  if ('rejected' in value) return isWire(value['rejected']);
+  return 'value' in value ? isWire(value['value']) && isCount(value['id']) : value['done'] === true;
+}
+
+const toWorker: Record<ToWorker['type'], (message: Fields) => boolean> = {
+  init: message => typeof message['module'] === 'string' && isWire(message['workerData']),
+  jobs: message => isCount(message['firstId']) && isCount(message['attempt']) && Array.isArray(message['jobs']) && message['jobs'].every(isWire),
+  'end-of-jobs': () => true,
+  stop: () => true,
+};
+
+const toParent: Record<ToParent['type'], (message: Fields) => boolean> = {
+  ready: message => message['kind'] === 'function' || message['kind'] === 'loop',
+  failed: message => (message['during'] === 'import' || message['during'] === 'exports' || message['during'] === 'setup') && isWire(message['reason']),
+  results: message => Array.isArray(message['outcomes']) && message['outcomes'].every(isJobOutcome) && typeof message['elapsedMs'] === 'number',
+  stopping: message => isCount(message['started']),
+  exiting: message => isCount(message['started']) && isWire(message['error']),
+  'end-of-results': message => typeof message['failed'] === 'boolean' && isWire(message['error']),
+};
+
+const parser = <Message extends { type: string }>(shapes: Record<Message['type'], (message: Fields) => boolean>) =>
+  (message: unknown): Message | PieceMessage | undefined => {
+    if (!isObject(message) || typeof message['type'] !== 'string') return undefined;
+    if (message['type'] === 'piece') return isBytes(message['bytes']) ? message as unknown as PieceMessage : undefined;
+    if (!Object.hasOwn(shapes, message['type'])) return undefined;
+    return shapes[message['type'] as Message['type']](message) ? message as Message : undefined;
+  };
+
+/** Checks what a worker received: undefined if it is not of the protocol. */
+export const parseToWorker = parser<ToWorker>(toWorker);
+
+/** Checks what the parent received: undefined if it is not of the protocol. */
+export const parseToParent = parser<ToParent>(toParent);
+
+/** The value as the types of the worker module promise it: nothing can check that here. */
+export const promised = <Value>(value: unknown): Value => value as Value;

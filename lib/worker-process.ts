@@ -1,0 +1,354 @@
+// The parent's handle on one worker: starts the process, gives it jobs, hears what came of them, and knows
+// when it is really gone. It reports to an owner, and knows neither the queues nor why a worker should end.
+//
+// - A worker answers in the order in which it was given jobs, so a plain first-in-first-out tells which is meant.
+// - Gone means two things: its exit was seen, and its channel was read to the end. Node 20 tells of the
+//   channel first, Node 26 of the exit. A message that a kill cut short is dropped by Node with the channel.
+
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { deadline } from './deadline.ts';
+import { ProtocolError } from './errors.ts';
+import { Channel, pack } from './ipc.ts';
+import type { Packed } from './ipc.ts';
+import type { Settings } from './options.ts';
+import { parseToParent } from './protocol.ts';
+import type { FailedMessage, JobOutcome, JobsMessage, PieceMessage, ReadyMessage, ToParent, ToWorker, Wire } from './protocol.ts';
+import { Fifo } from './queue.ts';
+import type { WorkerReport } from './types.ts';
+
+/** A second message is under way to a worker while its jobs take less than this: it never waits for the parent then. */
+const SECOND_MESSAGE_BELOW_MS = 4;
+
+/** The worker's program, beside this file, compiled or not. */
+const PROGRAM = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
+
+/** One job, from the moment it was accepted until its fate is known. */
+export interface Entry<Job = unknown> {
+  readonly id: number;
+  readonly job: Job;
+  readonly attempt: number;
+}
+
+/** What became of a job; `done` is the end of a job in a manual loop, which puts its values apart. */
+export type Fate = { status: 'fulfilled'; value: unknown } | { status: 'rejected'; reason: unknown } | { status: 'done' };
+
+/** What a worker left behind when it went. */
+export interface Remains<E extends Entry> {
+  /** Given, without a result, and may have started: at most one, but for tiny jobs since the last flush. */
+  started: E[];
+  /** Certainly not started. */
+  unstarted: E[];
+  /** Why it went, if it or its channel said so. */
+  cause: unknown;
+}
+
+export interface Owner<E extends Entry> {
+  ready(worker: WorkerProcess<E>): void;
+  /** The module cannot be used, by this worker or any other. */
+  failed(during: FailedMessage['during'], cause: unknown): void;
+  settled(entry: E, fate: Fate): void;
+  /** A manual loop put a value while this job was current. */
+  valuePut(entry: E, value: unknown): void;
+  /** A message was worked off: there may be room for more jobs. */
+  heard(): void;
+  gone(worker: WorkerProcess<E>, remains: Remains<E>): void;
+}
+
+export class WorkerProcess<E extends Entry> {
+  readonly #child: ChildProcess;
+  readonly #channel: Channel<ToParent, ToWorker>;
+  readonly #owner: Owner<E>;
+  #graceMs: number;
+  #phase: 'starting' | 'ready' | 'leaving' | 'last word said' = 'starting';
+  /** What the parent told it about the end. */
+  #told: 'nothing' | 'end-of-jobs' | 'stop' = 'nothing';
+  #kind: ReadyMessage['kind'] = 'function';
+
+  /** Jobs without a result, in the order in which they were given; and how many of each message, likewise. */
+  readonly #given = new Fifo<E>();
+  readonly #unanswered: number[] = [];
+  /** Jobs that are still crossing in pieces: no worker can have started them. */
+  #crossing: E[] = [];
+  #lastSettled: E | undefined;
+  #settledCount = 0;
+  #meanMs = Infinity;
+
+  /** How many of the oldest jobs have started, where the worker could say so. */
+  #startedSaid: number | undefined;
+  #sendsLargeResult = false;
+  #leftEarly = false;
+  #cause: unknown;
+  #thrown: { error: unknown } | undefined;
+  #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | undefined;
+  #isChannelOpen = true;
+  #callOffKill = (): void => {};
+
+  /** Starts a process. @throws what `child_process.fork` throws. */
+  constructor(module: { href: string; workerData: Packed }, settings: Settings, owner: Owner<E>) {
+    const { stdio, env, cwd, execArgv, graceMs, interruptSignals } = settings;
+    const brand = randomUUID();
+    this.#owner = owner;
+    this.#graceMs = graceMs;
+    this.#child = fork(PROGRAM, [brand, ...interruptSignals], {
+      serialization: 'advanced',
+      stdio: [...(typeof stdio === 'string' ? [stdio, stdio, stdio] : stdio), 'ipc'],
+      execArgv: [...(execArgv ?? inheritedFlags(process.execArgv))],
+      ...(env === undefined ? {} : { env }),
+      ...(cwd === undefined ? {} : { cwd }),
+    });
+    this.#channel = new Channel(this.#child, brand);
+    this.#channel.receive(parseToParent, message => this.#hear(message));
+    this.#child.on('exit', (exitCode, signal) => this.#exited(exitCode, signal));
+    this.#child.on('disconnect', () => this.#channelEnded());
+    this.#child.on('error', error => {
+      if (this.#child.pid !== undefined) return; // a signal that could not be sent: its exit is all that counts
+      this.#cause = error;
+      this.#isChannelOpen = false;
+      this.#exited(null, null);
+    });
+    this.#child.unref();
+    this.#child.channel?.unref();
+    void this.#init(module.href, this.#channel.stage(module.workerData));
+  }
+
+  get state(): 'starting' | 'idle' | 'busy' {
+    if (this.#phase === 'starting') return 'starting';
+    return this.#phase === 'ready' && !this.hasJob ? 'idle' : 'busy';
+  }
+
+  get hasJob(): boolean {
+    return this.#given.size > 0 || this.#crossing.length > 0;
+  }
+
+  get givenCount(): number {
+    return this.#given.size + this.#crossing.length;
+  }
+
+  get isLoop(): boolean {
+    return this.#kind === 'loop';
+  }
+
+  get wasReady(): boolean {
+    return this.#phase !== 'starting';
+  }
+
+  /** How many more messages of jobs it should have now. */
+  get room(): number {
+    if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#crossing.length > 0) return 0;
+    return (this.#meanMs < SECOND_MESSAGE_BELOW_MS ? 2 : 1) - this.#unanswered.length;
+  }
+
+  /** Whether the pool may SIGTERM it after `stop`: it does not answer, and not because it is sending a large result. */
+  get isDeaf(): boolean {
+    return (this.#phase === 'starting' || (this.#phase === 'ready' && this.hasJob)) && !this.#sendsLargeResult;
+  }
+
+  /** How it ended; a worker that could not even be started has no pid. */
+  get report(): WorkerReport | undefined {
+    const { pid } = this.#child;
+    if (pid === undefined || this.#exit === undefined) return undefined;
+    return { pid, ...this.#exit, jobs: this.#settledCount, ...(this.#thrown === undefined ? {} : { error: this.#thrown.error }) };
+  }
+
+  /** Whether it left of its own accord: a manual loop that returned early, or threw. */
+  get leftEarly(): boolean {
+    return this.#leftEarly;
+  }
+
+  /** Whether it went at the sentinel or at `stop`, having said so. */
+  get hasLeftInOrder(): boolean {
+    return this.#phase === 'last word said' && !this.#leftEarly;
+  }
+
+  /** Gives it jobs with consecutive ids, in one message. A job that cannot be cloned is rejected here. */
+  give(entries: E[]): void {
+    let message: JobsMessage | undefined;
+    let sendable: E[] = [];
+    for (const entry of entries) {
+      try {
+        const wire = this.#channel.stage(pack(entry.job, 'job'));
+        message ??= { type: 'jobs', firstId: entry.id, attempt: entry.attempt, jobs: [] };
+        message.jobs.push(wire);
+        sendable.push(entry);
+      } catch (reason) {
+        void this.#send(message, sendable);
+        message = undefined;
+        sendable = [];
+        this.#owner.settled(entry, { status: 'rejected', reason });
+      }
+    }
+    void this.#send(message, sendable);
+  }
+
+  /** Sends the sentinel, once, behind the jobs that it was given. */
+  endOfJobs(): void {
+    if (this.#told !== 'nothing' || this.#crossing.length > 0) return;
+    this.#told = 'end-of-jobs';
+    void this.#channel.send({ type: 'end-of-jobs' });
+  }
+
+  /** Step 1 of terminate: asks it to leave. From its answer on, or from SIGTERM, it has `graceMs`. */
+  stop(graceMs: number): void {
+    if (this.#told === 'stop') return;
+    this.#told = 'stop';
+    this.#graceMs = graceMs;
+    void this.#channel.send({ type: 'stop' });
+    this.#endWithin(graceMs);
+  }
+
+  /** Steps 2 and 3 of terminate. */
+  kill(signal: 'SIGTERM' | 'SIGKILL'): void {
+    this.#child.kill(signal);
+    if (signal === 'SIGTERM') this.#endWithin(this.#graceMs);
+  }
+
+  async #init(module: string, workerData: Wire): Promise<void> {
+    await this.#channel.sendStaged();
+    await this.#channel.send({ type: 'init', module, workerData });
+  }
+
+  async #send(message: JobsMessage | undefined, entries: E[]): Promise<void> {
+    if (message === undefined) return;
+    const crossing = this.#channel.hasStaged;
+    if (crossing) {
+      this.#crossing = entries;
+      await this.#channel.sendStaged(() => this.#told === 'stop' || !this.#isChannelOpen);
+      if (this.#told === 'stop' || !this.#isChannelOpen) return;
+      this.#crossing = [];
+    }
+    for (const entry of entries) this.#given.push(entry);
+    this.#unanswered.push(entries.length);
+    await this.#channel.send(message);
+    if (crossing) this.#owner.heard();
+  }
+
+  #hear(message: ToParent | PieceMessage | undefined): void {
+    switch (message?.type) {
+      case 'piece':
+        this.#sendsLargeResult = true;
+        break;
+      case 'ready':
+        this.#phase = 'ready';
+        this.#kind = message.kind;
+        this.#owner.ready(this);
+        break;
+      case 'failed':
+        this.#owner.failed(message.during, this.#channel.read(message.reason));
+        break;
+      case 'results':
+        this.#sendsLargeResult = false;
+        this.#measure(message.elapsedMs, message.outcomes.length);
+        for (const outcome of message.outcomes) this.#settle(outcome);
+        break;
+      case 'stopping':
+        this.#phase = 'leaving';
+        this.#leftEarly = this.#told === 'nothing';
+        this.#startedSaid = message.started;
+        this.#endWithin(this.#graceMs);
+        break;
+      case 'exiting':
+        this.#startedSaid = message.started;
+        this.#cause = this.#channel.read(message.error);
+        break;
+      case 'end-of-results':
+        this.#phase = 'last word said';
+        if (message.failed) this.#thrown = { error: this.#channel.read(message.error) };
+        break;
+      default:
+        this.#broken('one that is not of the protocol');
+    }
+    this.#owner.heard();
+  }
+
+  #settle(outcome: JobOutcome): void {
+    if (isPut(outcome)) {
+      const entry = [this.#given.peek(), this.#lastSettled].find(candidate => candidate?.id === outcome.id);
+      if (entry === undefined) this.#broken(`a value for job ${outcome.id}, which it does not have`);
+      else this.#owner.valuePut(entry, this.#channel.read(outcome.value));
+      return;
+    }
+    const entry = this.#given.shift();
+    if (entry === undefined) return this.#broken('a result without a job');
+    this.#lastSettled = entry;
+    this.#settledCount++;
+    if (--this.#unanswered[0]! === 0) this.#unanswered.shift();
+    if (this.#startedSaid !== undefined) this.#startedSaid--;
+    this.#owner.settled(entry, this.#fateOf(outcome));
+  }
+
+  #fateOf(outcome: Exclude<JobOutcome, { value: Wire }>): Fate {
+    try {
+      if (isDone(outcome)) return { status: 'done' };
+      if (isRejected(outcome)) return { status: 'rejected', reason: this.#channel.read(outcome.rejected) };
+      return { status: 'fulfilled', value: this.#channel.read(outcome) };
+    } catch (reason) {
+      return { status: 'rejected', reason }; // too large for this process, say
+    }
+  }
+
+  #measure(elapsedMs: number, jobs: number): void {
+    const meanMs = elapsedMs / jobs;
+    this.#meanMs = this.#meanMs === Infinity ? meanMs : (this.#meanMs * 3 + meanMs) / 4;
+  }
+
+  #broken(what: string): void {
+    this.#cause = new ProtocolError(`Cannot go on with the worker (pid ${this.#child.pid}) as it sent ${what}`);
+    this.kill('SIGKILL');
+  }
+
+  #endWithin(ms: number): void {
+    this.#callOffKill();
+    this.#callOffKill = deadline(ms, () => {
+      if (this.#exit === undefined) this.kill('SIGKILL');
+      else this.#child.disconnect();
+    });
+  }
+
+  /** A worker without a channel can neither hear nor answer: unless it has said all, it must not live on. */
+  #channelEnded(): void {
+    this.#isChannelOpen = false;
+    if (this.#exit === undefined && this.#phase !== 'last word said') this.kill('SIGKILL');
+    this.#goneOnce();
+  }
+
+  #exited(exitCode: number | null, signal: NodeJS.Signals | null): void {
+    this.#exit = { exitCode, signal };
+    // Somebody else may hold the other end of its channel open, a program that it started and left, say.
+    this.#endWithin(this.#graceMs);
+    this.#goneOnce();
+  }
+
+  /** Here a job becomes one that may have started, or one that certainly has not. */
+  #goneOnce(): void {
+    if (this.#exit === undefined || this.#isChannelOpen) return;
+    this.#callOffKill();
+    const jobs = this.#given.drain();
+    const startedCount = this.#startedSaid ?? (this.wasReady ? 1 : 0);
+    this.#owner.gone(this, {
+      started: jobs.slice(0, startedCount),
+      unstarted: [...jobs.slice(startedCount), ...this.#crossing],
+      cause: this.#cause,
+    });
+  }
+}
+
+/** Node's flags of this process, less those that cannot be for another one: an inspector's port, a program on the command line. */
+function inheritedFlags(flags: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < flags.length; i++) {
+    const flag = flags[i]!;
+    if (/^--(inspect|input-type)/.test(flag)) continue;
+    if (/^(-e|-p|-pe|--eval|--print)$/.test(flag)) i++;
+    else kept.push(flag);
+  }
+  return kept;
+}
+
+const isTagged = (outcome: JobOutcome): outcome is Exclude<JobOutcome, Wire> =>
+  typeof outcome === 'object' && outcome !== null && !(outcome instanceof Uint8Array) && !('pieces' in outcome);
+
+const isPut = (outcome: JobOutcome): outcome is { value: Wire; id: number } => isTagged(outcome) && 'value' in outcome;
+const isDone = (outcome: JobOutcome): outcome is { done: true } => isTagged(outcome) && 'done' in outcome;
+const isRejected = (outcome: JobOutcome): outcome is { rejected: Wire } => isTagged(outcome) && 'rejected' in outcome;

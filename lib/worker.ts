@@ -1,0 +1,372 @@
+// The program that runs in a worker: read jobs, call the module's work function or manual loop, send what
+// came of it, and leave at the sentinel or at `stop`. It knows the protocol, and nothing of the pool.
+//
+// - It ignores the interrupt signals from its first line on, before the module is loaded.
+// - It starts no job before the last message of results has left the process.
+// - From a result's return until it has left, and from `stopping` on, it swallows SIGTERM.
+
+import { Channel, pack, packReason } from './ipc.ts';
+import type { JobOutcome, JobsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
+import { parseToWorker, WORKER_MARK } from './protocol.ts';
+import type { JobContext, JobReader, ResultWriter } from './types.ts';
+
+const [brand = '', ...ignoredSignals] = process.argv.splice(2);
+for (const signal of ignoredSignals) process.on(signal, () => {});
+
+/** How long a running job has, after `stop`, to fulfil. */
+const SETTLE_MS = 30;
+/** A worker looks for messages between two jobs at most this often: a look takes two turns of the event loop, measured 4 µs. */
+const POLL_EVERY_MS = 1;
+
+const channel = new Channel<ToWorker, ToParent>(process, brand);
+
+// ---- What was received
+
+/** Messages of jobs, the oldest first; `position` is that of the next job in the first of them. */
+const received: JobsMessage[] = [];
+let position = 0;
+let atSentinel = false;
+let stopping = false;
+/** What waits for a message, and how it is woken: one promise for all that wait. */
+let arrival: Promise<void> | undefined;
+let wake = (): void => {};
+
+channel.receive(parseToWorker, message => {
+  switch (message?.type) {
+    case 'init':
+      void run(message.module, message.workerData);
+      break;
+    case 'jobs':
+      if (!stopping) received.push(message);
+      break;
+    case 'end-of-jobs':
+      atSentinel = true;
+      break;
+    case 'stop':
+      stop();
+      break;
+    case 'piece':
+      return;
+    default:
+      throw new TypeError('Cannot go on as the parent sent a message that is not of the protocol');
+  }
+  wake();
+});
+
+/** The parent is gone: nobody will read what we do. */
+process.on('disconnect', () => process.exit(1));
+
+// ---- The life of a worker
+
+type WorkFunction = (job: unknown, context: JobContext) => unknown;
+type Loop = (jobs: JobReader<unknown>, results: ResultWriter<unknown>, context: JobContext) => unknown;
+type Hook = (workerData?: unknown) => unknown;
+
+let teardown: Hook | undefined;
+/** What a loop threw while it had no job, or what `teardown` threw. */
+let thrown: { error: unknown } | undefined;
+let phase: 'starting' | 'working' | 'gave up' | 'left' = 'starting';
+let giveUp = (): void => {};
+
+async function run(href: string, workerData: Wire): Promise<void> {
+  Reflect.set(globalThis, WORKER_MARK, href);
+  let during: 'import' | 'exports' | 'setup' = 'import';
+  let module: Usable;
+  try {
+    const exports: unknown = await import(href);
+    during = 'exports';
+    module = usable(exports);
+    during = 'setup';
+    await module.setup?.(channel.read(workerData));
+    teardown = module.teardown;
+  } catch (reason) {
+    if (stopping) return;
+    const failure = channel.stage(packReason(reason));
+    await channel.sendStaged();
+    await channel.send({ type: 'failed', during, reason: failure });
+    return exit(1);
+  }
+  if (stopping) return;
+  phase = 'working';
+  await channel.send({ type: 'ready', kind: module.kind });
+  await Promise.race([module.main(), new Promise<void>(resolve => { giveUp = resolve; })]);
+  await leave();
+}
+
+/** Asked to leave: hands back what has not started and lets the job that runs fulfil, for a moment. */
+function stop(): void {
+  if (stopping) return;
+  sayStopping();
+  received.length = 0;
+  if (phase === 'starting') void leave();
+  current.abort();
+  beforeFirst.abort();
+  setTimeout(() => {
+    if (phase === 'working') phase = 'gave up';
+    giveUp();
+  }, SETTLE_MS);
+}
+
+function sayStopping(): void {
+  stopping = true;
+  shield();
+  void channel.send({ type: 'stopping', started });
+}
+
+async function leave(): Promise<void> {
+  await flush();
+  if (!stopping) sayStopping();
+  try {
+    await teardown?.();
+  } catch (error) {
+    thrown = { error };
+  }
+  const error = thrown === undefined ? undefined : channel.stage(packReason(thrown.error));
+  await channel.sendStaged();
+  await channel.send({ type: 'end-of-results', failed: thrown !== undefined, error });
+  exit(thrown === undefined ? 0 : 1);
+}
+
+function exit(code: number): void {
+  phase = 'left';
+  process.exit(code);
+}
+
+let lateError: unknown;
+process.on('uncaughtExceptionMonitor', error => { lateError = error; });
+
+/** A worker that ends in any other way can still send, in one synchronous write, what is done and how far it was. */
+process.on('exit', () => {
+  if (phase === 'starting' || phase === 'left') return;
+  if (outcomes.length > 0 && !channel.hasStaged) void sendOutcomes(outcomes, settled);
+  void channel.send({ type: 'exiting', started, error: packReason(lateError) });
+});
+
+// ---- Results
+
+/** What became of jobs and is not sent yet; `settled` of them end a job. */
+let outcomes: JobOutcome[] = [];
+let settled = 0;
+/** How many jobs were started whose outcome has not been written to the channel. */
+let started = 0;
+let workedMs = 0;
+let flushed = Promise.resolve();
+
+function settle(outcome: JobOutcome): void {
+  outcomes.push(outcome);
+  settled++;
+}
+
+/** Sends what is there, after what is already being sent. Resolves when it has left the process. */
+function flush(): Promise<void> {
+  flushed = flushed.then(async () => {
+    const [batch, count] = [outcomes, settled];
+    if (batch.length === 0) return;
+    outcomes = [];
+    settled = 0;
+    if (channel.hasStaged) await channel.sendStaged();
+    await sendOutcomes(batch, count);
+  });
+  return flushed;
+}
+
+function sendOutcomes(batch: JobOutcome[], count: number): Promise<void> {
+  const elapsedMs = workedMs;
+  workedMs = 0;
+  started -= count;
+  return channel.send({ type: 'results', outcomes: batch, elapsedMs });
+}
+
+const swallow = (): void => {};
+let shielded = false;
+
+/** From here on SIGTERM does nothing: a result is under way, or this worker is leaving. */
+function shield(): void {
+  if (shielded) return;
+  shielded = true;
+  process.on('SIGTERM', swallow);
+}
+
+/** User code that never returns must die of SIGTERM. */
+function unshield(): void {
+  if (!shielded || stopping) return;
+  shielded = false;
+  process.off('SIGTERM', swallow);
+}
+
+// ---- Jobs
+
+class RunningJob implements JobContext {
+  readonly jobId: number;
+  readonly attempt: number;
+  #controller: AbortController | undefined;
+
+  constructor(jobId: number, attempt: number) {
+    this.jobId = jobId;
+    this.attempt = attempt;
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (stopping) this.abort();
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.#controller?.abort(new DOMException('The pool is ending', 'AbortError'));
+  }
+}
+
+const beforeFirst = new RunningJob(-1, 0);
+/** The job that runs, or ran last. */
+let current = beforeFirst;
+
+/** Waits for the next job, when all results have left: undefined at the sentinel, and from `stopping` on. */
+async function nextJob(): Promise<{ job: RunningJob; read: () => unknown } | undefined> {
+  await flush();
+  if (performance.now() - polledMs > POLL_EVERY_MS) await poll();
+  while (!stopping) {
+    const message = received[0];
+    if (message !== undefined) {
+      const job = new RunningJob(message.firstId + position, message.attempt);
+      const wire = message.jobs[position++];
+      if (position === message.jobs.length) {
+        received.shift();
+        position = 0;
+      }
+      started++;
+      unshield();
+      return { job, read: () => channel.read(wire) };
+    }
+    if (atSentinel) return undefined;
+    arrival ??= new Promise(resolve => {
+      wake = () => {
+        arrival = undefined;
+        resolve();
+      };
+    });
+    await arrival;
+    polledMs = performance.now();
+  }
+  return undefined;
+}
+
+let polledMs = performance.now();
+
+/** Lets messages in: the first immediate still runs in the turn of the loop that calls it. */
+async function poll(): Promise<void> {
+  for (let turn = 0; turn < 2; turn++) await new Promise(resolve => { setImmediate(resolve); });
+  polledMs = performance.now();
+}
+
+async function runFunction(work: WorkFunction): Promise<void> {
+  for (let next = await nextJob(); next !== undefined; next = await nextJob()) {
+    current = next.job;
+    const startMs = performance.now();
+    let reply: { value: unknown } | { reason: unknown };
+    try {
+      const returned = work(next.read(), current);
+      reply = { value: isThenable(returned) ? await returned : returned };
+    } catch (reason) {
+      reply = { reason };
+    }
+    workedMs += performance.now() - startMs;
+    if (phase !== 'working' || (stopping && 'reason' in reply)) return;
+    if ('reason' in reply) settle({ rejected: channel.stage(packReason(reply.reason)) });
+    else settle(snapshot(reply.value));
+  }
+}
+
+/** Whether a value is so small that it is sent before anybody could have lost patience. */
+function isSmall(value: unknown): boolean {
+  return typeof value === 'string' ? value.length < 65536 : typeof value !== 'object' || value === null;
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
+
+function snapshot(value: unknown): JobOutcome {
+  if (!isSmall(value)) shield();
+  try {
+    return channel.stage(pack(value, 'value'));
+  } catch (error) {
+    return { rejected: channel.stage(packReason(error)) };
+  }
+}
+
+async function runLoop(loop: Loop): Promise<void> {
+  let isOver = true;
+  let startMs = 0;
+  const finish = (outcome: JobOutcome): void => {
+    if (isOver || phase !== 'working') return;
+    isOver = true;
+    workedMs += performance.now() - startMs;
+    settle(outcome);
+  };
+  const jobs: JobReader<unknown> = {
+    next: async () => {
+      finish({ done: true });
+      const next = await nextJob();
+      if (next === undefined) return { done: true, value: undefined };
+      finish({ done: true }); // a loop that asked for two at once has got the second
+      current = next.job;
+      isOver = false;
+      startMs = performance.now();
+      return { done: false, value: next.read() };
+    },
+    [Symbol.asyncIterator]: () => jobs,
+  };
+  const results: ResultWriter<unknown> = {
+    put: async value => {
+      if (current === beforeFirst) throw new Error('Cannot put a result as there is no job yet: ask for the first one before');
+      if (phase !== 'working') throw new Error('Cannot put a result as the worker is leaving');
+      if (!isSmall(value)) shield();
+      outcomes.push({ value: channel.stage(pack(value, 'value')), id: current.jobId });
+      await flush();
+    },
+  };
+  try {
+    await loop(jobs, results, loopContext);
+    finish({ done: true });
+  } catch (error) {
+    if (isOver) thrown = { error };
+    else if (!stopping) finish({ rejected: channel.stage(packReason(error)) });
+  }
+}
+
+/** The context of a loop speaks of whichever job is current; its signal is that of the worker. */
+const loopContext: JobContext = {
+  get jobId() { return current.jobId; },
+  get attempt() { return current.attempt; },
+  get signal() { return beforeFirst.signal; },
+};
+
+// ---- The module
+
+interface Usable {
+  kind: 'function' | 'loop';
+  main: () => Promise<void>;
+  setup: Hook | undefined;
+  teardown: Hook | undefined;
+}
+
+/** What a worker module must export. A CommonJS module may have it all on its default export. */
+function usable(exports: unknown): Usable {
+  const names = isNamespace(exports) && isNamespace(exports['default']) && !('worker' in exports) ? exports['default'] : exports;
+  const { default: work, worker: loop, setup, teardown } = isNamespace(names) ? names : {};
+  if (setup !== undefined && !isFunction<Hook>(setup)) throw new TypeError(`Cannot use the worker module as its \`setup\` must be a function: found ${typeof setup}`);
+  if (teardown !== undefined && !isFunction<Hook>(teardown)) throw new TypeError(`Cannot use the worker module as its \`teardown\` must be a function: found ${typeof teardown}`);
+  if (isFunction<WorkFunction>(work)) return { kind: 'function', main: () => runFunction(work), setup, teardown };
+  if (isFunction<Loop>(loop)) return { kind: 'loop', main: () => runLoop(loop), setup, teardown };
+  const found = isNamespace(exports) ? Object.keys(exports).join(', ') : '';
+  throw new TypeError(`Cannot use the worker module as it must export a default function or a function \`worker\`: found ${found === '' ? 'no exports' : found}`);
+}
+
+function isNamespace(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isFunction<F extends (...args: never[]) => unknown>(value: unknown): value is F {
+  return typeof value === 'function';
+}
