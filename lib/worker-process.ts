@@ -79,6 +79,7 @@ export class WorkerProcess<E extends Entry> {
   #startedSaid: number | undefined;
   #sendsLargeResult = false;
   #leftEarly = false;
+  #isPutDown = false;
   #cause: unknown;
   #thrown: { error: unknown } | undefined;
   #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | undefined;
@@ -136,7 +137,7 @@ export class WorkerProcess<E extends Entry> {
 
   /** How many more messages of jobs it should have now. */
   get room(): number {
-    if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#crossing.length > 0) return 0;
+    if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#isPutDown || this.#crossing.length > 0) return 0;
     return (this.#meanMs < SECOND_MESSAGE_BELOW_MS ? 2 : 1) - this.#unanswered.length;
   }
 
@@ -200,6 +201,7 @@ export class WorkerProcess<E extends Entry> {
 
   /** Steps 2 and 3 of terminate. */
   kill(signal: 'SIGTERM' | 'SIGKILL'): void {
+    this.#isPutDown = true;
     this.#child.kill(signal);
     if (signal === 'SIGTERM') this.#endWithin(this.#graceMs);
   }

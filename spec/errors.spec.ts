@@ -1,0 +1,82 @@
+// The errors that a caller may catch: class, name, code, message and fields of each. When they come is in
+// the specs of what throws them.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { JobLostError, PoolClosedError, ProtocolError, WorkerExitError, WorkerStartError } from 'drainpool';
+
+describe('WorkerExitError', () => {
+  it('names the worker and its exit code', () => {
+    const error = new WorkerExitError({ pid: 4711, exitCode: 3, signal: null });
+    assert.ok(error instanceof Error);
+    assert.equal(error.name, 'WorkerExitError');
+    assert.equal(error.code, 'ERR_WORKER_EXIT');
+    assert.equal(error.message, 'Cannot finish the job as its worker (pid 4711) ended with exit code 3');
+    assert.deepEqual([error.pid, error.exitCode, error.signal], [4711, 3, null]);
+  });
+
+  it('names the signal where one ended the worker', () => {
+    const error = new WorkerExitError({ pid: 4711, exitCode: null, signal: 'SIGSEGV' });
+    assert.equal(error.message, 'Cannot finish the job as its worker (pid 4711) ended by SIGSEGV');
+    assert.deepEqual([error.pid, error.exitCode, error.signal], [4711, null, 'SIGSEGV']);
+  });
+
+  it('has the error that brought the worker down as its cause, and none where nobody could say', () => {
+    const cause = new RangeError('too late');
+    assert.equal(new WorkerExitError({ pid: 1, exitCode: 7, signal: null }, { cause }).cause, cause);
+    assert.equal('cause' in new WorkerExitError({ pid: 1, exitCode: 7, signal: null }), false);
+  });
+});
+
+describe('WorkerStartError', () => {
+  it('has the real error as its cause', () => {
+    const cause = new SyntaxError('Unexpected token');
+    const error = new WorkerStartError('Cannot start a worker as its module cannot be imported', { cause });
+    assert.ok(error instanceof Error);
+    assert.equal(error.name, 'WorkerStartError');
+    assert.equal(error.code, 'ERR_WORKER_START');
+    assert.equal(error.message, 'Cannot start a worker as its module cannot be imported');
+    assert.equal(error.cause, cause);
+  });
+
+  it('has no report until the pool gives it one', () => {
+    assert.equal(new WorkerStartError('Cannot start a worker').report, null);
+  });
+});
+
+describe('JobLostError', () => {
+  it('says of a lost job that it may have started', () => {
+    const error = new JobLostError('lost', 'interrupted');
+    assert.ok(error instanceof Error);
+    assert.equal(error.name, 'JobLostError');
+    assert.equal(error.code, 'ERR_JOB_LOST');
+    assert.equal(error.fate, 'lost');
+    assert.equal(error.message, 'Cannot finish the job as the pool was interrupted: it may have started');
+  });
+
+  it('says of a pending job that it had not started', () => {
+    const error = new JobLostError('pending', 'terminated');
+    assert.equal(error.fate, 'pending');
+    assert.equal(error.message, 'Cannot finish the job as the pool was terminated: it had not started');
+  });
+});
+
+describe('PoolClosedError', () => {
+  it('says what to do about it', () => {
+    const error = new PoolClosedError();
+    assert.ok(error instanceof Error);
+    assert.equal(error.name, 'PoolClosedError');
+    assert.equal(error.code, 'ERR_POOL_CLOSED');
+    assert.equal(error.message, 'Cannot take a job as the pool is closed: put jobs before `close()`');
+  });
+});
+
+describe('ProtocolError', () => {
+  it('says what it was told', () => {
+    const error = new ProtocolError('Cannot go on with the worker (pid 4711) as it sent nonsense');
+    assert.ok(error instanceof Error);
+    assert.equal(error.name, 'ProtocolError');
+    assert.equal(error.code, 'ERR_PROTOCOL');
+    assert.equal(error.message, 'Cannot go on with the worker (pid 4711) as it sent nonsense');
+  });
+});
