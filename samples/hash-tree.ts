@@ -3,7 +3,6 @@
 //
 //   npm start -- [folder] [--out FILE] [--workers N]
 
-import { isUtf8 } from 'node:buffer';
 import { statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -11,22 +10,21 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ProcessPool } from 'drainpool';
 import { findFiles } from './find-files.ts';
-import type { Outcome } from './hash-file.ts';
+import { tally } from './hash-file.ts';
+import type { Hashed } from './hash-file.ts';
 
 const HELP = `SHA-256 of every file under a folder, on all cores
 
-  npm start -- [folder] [--out FILE] [--workers N] [--help]
+  npm start -- [folder] [--out FILE] [--workers N]
 
-folder       what to hash; without it: the node_modules of this repository
---out FILE   write a line of JSON for every file as it is done: path, bytes, mtimeMs, sha256, or path, error;
-             pathBase64 instead of path where a name is not UTF-8. FILE should not lie in the folder
---workers N  how many processes hash; without it: one for each core
+folder       what to hash (default: the node_modules of this repository)
+--out FILE   gets a line of JSON for every file as it is done: path, bytes, mtimeMs, sha256; or path, error
+             (pathBase64 if a name is not UTF-8). It should not lie in the folder
+--workers N  how many processes hash (default: one for each core)
 
-Only regular files are hashed, and links are not followed, as with find -type f. What is not as it should be
-is an error: broken links, files and folders that cannot be read or that are gone when their turn comes,
-FIFOs, sockets and devices. Ctrl-C ends it at once, and what was done is in FILE, in whole lines.
-
-Exit code: 0 if every file was hashed, 1 if not, 130 after Ctrl-C.
+Regular files are hashed, links are not followed, as with find -type f. An error is: a file or folder that
+cannot be read or is gone when its turn comes, a broken link, a FIFO, a socket, a device.
+Exit code: 0 if all went well, 1 if there were errors, 130 after Ctrl-C, when FILE has what was done.
 `;
 
 const isCompiled = import.meta.url.endsWith('.js');
@@ -36,12 +34,6 @@ const NODE_MODULES = new URL(isCompiled ? '../../node_modules' : '../node_module
 /** How often the progress is shown: on a terminal, where one line is rewritten; in a log, where each is a new line. */
 const TERMINAL_EVERY_MS = 100;
 const LOG_EVERY_MS = 5000;
-
-interface Sum {
-  done: number;
-  failed: number;
-  bytes: number;
-}
 
 /** Hashes what is under the folder, and resolves to the exit code. */
 async function hashTree(folder: string, out: string | undefined, workers: number): Promise<number> {
@@ -53,18 +45,29 @@ async function hashTree(folder: string, out: string | undefined, workers: number
   process.on('SIGINT', () => {});
 
   const over = new AbortController();
+  const sum = { done: 0, failed: 0, bytes: 0, left: 0 };
+  let isFound = false;
+  let settled = 0;
+  // A batch may hand back large files, so the last job is known only when all have their result.
+  const closeAtEnd = (): void => {
+    if (isFound && settled === pool.stats().jobs.submitted) pool.jobs.close();
+  };
   const find = async (): Promise<void> => {
     await pool.jobs.putAll(findFiles(folder, over.signal));
-    pool.jobs.close();
+    isFound = true;
+    closeAtEnd();
   };
-  const sum: Sum = { done: 0, failed: 0, bytes: 0 };
   const read = async (): Promise<void> => {
     for await (const result of pool.results) {
-      // A batch is rejected as a whole only if its worker died.
-      const outcomes = result.status === 'fulfilled' ? result.value : result.job.map(() => ({ error: String(result.reason) }));
-      for (const outcome of outcomes) count(outcome, sum);
-      const lines = result.job.map((path, i) => JSON.stringify({ ...nameOf(path), ...outcomes[i] }) + '\n');
-      await file?.appendFile(lines.join('')); // a disk that is slower than the workers holds them back
+      // A batch is rejected as a whole, and only if its worker died.
+      const { done, failed, bytes, lines, large } = result.status === 'fulfilled' ? result.value : tally(result.job, () => { throw result.reason; });
+      sum.done += done;
+      sum.failed += failed;
+      sum.bytes += bytes;
+      await file?.appendFile(lines); // a disk that is slower than the workers holds them back
+      for (const path of large) void pool.jobs.put([path]).then(isTaken => { if (!isTaken) sum.left++; });
+      settled++;
+      closeAtEnd();
     }
   };
 
@@ -78,22 +81,12 @@ async function hashTree(folder: string, out: string | undefined, workers: number
     await file?.close();
   }
   const { outcome, exitCode, lost, pending } = await pool.join();
-  const undone = outcome === 'completed' ? '' : `, ${lost.flat().length} lost, ${pending.flat().length} pending`;
+  const undone = outcome === 'completed' ? '' : `, ${lost.flat().length} lost, ${pending.flat().length + sum.left} pending`;
   process.stderr.write(`${outcome}: ${describe(sum)}${undone}\n`);
   return exitCode === 0 && sum.failed > 0 ? 1 : exitCode;
 }
 
-function nameOf(path: Buffer): { path: string } | { pathBase64: string } {
-  return isUtf8(path) ? { path: path.toString() } : { pathBase64: path.toString('base64') };
-}
-
-function count(outcome: Outcome, sum: Sum): void {
-  if ('error' in outcome) sum.failed++;
-  else {
-    sum.done++;
-    sum.bytes += outcome.bytes;
-  }
-}
+type Sum = Pick<Hashed, 'done' | 'failed' | 'bytes'>;
 
 function describe({ done, failed, bytes }: Sum): string {
   const seconds = performance.now() / 1000; // since the process was started

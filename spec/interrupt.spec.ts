@@ -8,10 +8,12 @@ import { onInterrupt } from '../lib/interrupt.ts';
 
 /** Sends signals, and resolves when this process has heard all of them. */
 async function send(...signals: NodeJS.Signals[]): Promise<void> {
+  const hold = setInterval(() => {}, 60_000); // a signal that is awaited does not hold the event loop
   const fence = once(process, 'SIGWINCH');
   for (const signal of signals) process.kill(process.pid, signal);
   process.kill(process.pid, 'SIGWINCH'); // signals are heard in the order in which they were sent
   await fence;
+  clearInterval(hold);
 }
 
 describe('onInterrupt()', () => {

@@ -68,7 +68,7 @@ describe('settings()', () => {
   });
 
   it('refuses an unknown option, and names the nearest that there is', () => {
-    const found = [['worker', 'workers'], ['WORKERS', 'workers'], ['data', 'workerData'], ['interuptSignals', 'interruptSignals'], ['policy', 'interruptPolicy'], ['graceMillis', 'graceMs'], ['abortSignal', 'signal'], ['capacity', 'jobCapacity'], ['resultsCapacity', 'resultCapacity'], ['environment', 'env'], ['execArg', 'execArgv'], ['pwd', 'cwd'], ['studio', 'stdio']] as const;
+    const found = [['worker', 'workers'], ['WORKERS', 'workers'], ['workersData', 'workerData'], ['interuptSignals', 'interruptSignals'], ['interruptPolice', 'interruptPolicy'], ['graceMillis', 'graceMs'], ['signals', 'signal'], ['jobsCapacity', 'jobCapacity'], ['resultsCapacity', 'resultCapacity'], ['stdin', 'stdio'], ['envs', 'env'], ['execArgs', 'execArgv'], ['pwd', 'cwd']] as const;
     for (const [name, nearest] of found) {
       assert.throws(() => untyped({ [name]: 1 }), { name: 'TypeError', message: `Cannot create a pool as there is no option \`${name}\`: the nearest is \`${nearest}\`` });
     }

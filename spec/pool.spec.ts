@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { JobLostError, PoolClosedError, ProcessPool } from 'drainpool';
 import type { Result } from 'drainpool';
 import { assertSum, finish, fixture, poolOf, workPool } from './support/pool.ts';
+import { words } from './support/words.ts';
 
 type Echo = (job: unknown) => unknown;
 
@@ -142,12 +143,12 @@ describe('run', { concurrency: 2 }, () => {
   });
 
   it('rejects with JobLostError after an interrupt, which nobody has to handle', async t => {
-    const pool = workPool(t, { workers: 1 });
-    await pool.run({ do: 'spin', ms: 10 });
-    const started = pool.run({ do: 'never' });
+    const { stdio, said } = words(t);
+    const pool = workPool(t, { workers: 1, stdio });
+    const started = pool.run({ do: 'say-and-never', word: 'started' });
     const waiting = pool.run({ do: 'never' });
     void pool.run({ do: 'never' }); // nobody looks at this one
-    await Promise.resolve();
+    await said('started');
     const report = await pool.interrupt();
     assertSum(report);
     await assert.rejects(started, { name: 'JobLostError', fate: 'lost' });
@@ -221,7 +222,7 @@ describe('putAll', { concurrency: 2 }, () => {
   });
 });
 
-describe('the result queue', { concurrency: 2 }, () => {
+describe('the result queue', () => {
   for (const order of ['read first', 'join first']) {
     it(`gives all of 500,000 results, ${order}`, async t => {
       const pool = poolOf<Echo>(t, 'echo');
@@ -254,17 +255,17 @@ describe('the result queue', { concurrency: 2 }, () => {
 
 describe('ending', { concurrency: 2 }, () => {
   it('by interrupt, five times, is one interrupt; the job that ran is lost, those that waited are pending', async t => {
-    const pool = workPool(t, { workers: 1, workerData: null });
-    await pool.run({ do: 'spin', ms: 10 });
-    for (let i = 0; i < 4; i++) void pool.jobs.put({ do: 'never', word: String(i) });
-    await Promise.resolve();
+    const { stdio, said } = words(t);
+    const pool = workPool(t, { workers: 1, stdio });
+    for (let i = 0; i < 4; i++) void pool.jobs.put({ do: 'say-and-never', word: `job ${i}` });
+    await said('job 0');
     const reports = await Promise.all(Array.from({ length: 5 }, () => pool.interrupt()));
     const [report] = reports;
     assert.ok(report !== undefined && reports.every(each => each === report));
     assertSum(report);
     assert.deepEqual([report.outcome, report.signal, report.exitCode], ['interrupted', null, 1]);
-    assert.deepEqual(report.lost, [{ do: 'never', word: '0' }]);
-    assert.deepEqual(report.pending.map(job => 'word' in job && job.word), ['1', '2', '3']);
+    assert.deepEqual(report.lost, [{ do: 'say-and-never', word: 'job 0' }]);
+    assert.deepEqual(report.pending.map(job => 'word' in job && job.word), ['job 1', 'job 2', 'job 3']);
   });
 
   it('by an AbortSignal is an interrupt, also by one that was aborted before', async t => {
@@ -288,11 +289,11 @@ describe('ending', { concurrency: 2 }, () => {
   });
 
   it('lets a job that fulfils at once when its signal aborts be fulfilled, and loses one that rejects', async t => {
-    const pool = workPool(t, { workers: 2 });
-    await Promise.all([pool.run({ do: 'spin', ms: 10 }), pool.run({ do: 'spin', ms: 10 })]);
+    const { stdio, said } = words(t);
+    const pool = workPool(t, { workers: 2, stdio });
     void pool.jobs.put({ do: 'abort-then-fulfil' });
     void pool.jobs.put({ do: 'abort-aware' });
-    await Promise.resolve();
+    await said('waits for its signal', 2);
     const report = await pool.interrupt();
     assertSum(report);
     assert.deepEqual(report.lost, [{ do: 'abort-aware' }]);
@@ -310,10 +311,10 @@ describe('ending', { concurrency: 2 }, () => {
   });
 
   it('by policy `finish` and then terminate loses what runs', async t => {
-    const pool = workPool(t, { workers: 1, interruptPolicy: 'finish' });
-    await pool.run({ do: 'spin', ms: 10 });
-    void pool.jobs.put({ do: 'never' });
-    await Promise.resolve();
+    const { stdio, said } = words(t);
+    const pool = workPool(t, { workers: 1, interruptPolicy: 'finish', stdio });
+    void pool.jobs.put({ do: 'say-and-never', word: 'started' });
+    await said('started');
     void pool.interrupt();
     const report = await pool.terminate();
     assert.deepEqual([report.outcome, report.lost.length], ['interrupted', 1]);

@@ -1,0 +1,47 @@
+// G2: what was done is not lost, whatever its size. Large results under way, a job that never returns behind
+// them, and Ctrl-C at any moment: no hang, and every result that arrives is whole.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Program } from './support/program.ts';
+
+const program = (args: string[]): Program => new Program(new URL('./fixtures/large.js', import.meta.url), args);
+
+describe('a large result', () => {
+  it('of 20 MB, followed by a job in a busy loop and then Ctrl-C, arrives', async () => {
+    for (const reading of ['for-await', 'drain']) {
+      const run = program(['one-then-busy', '20000000', reading]);
+      await run.says(/^busy/m);
+      await run.press();
+      const { code, stdout, stderr } = await run.ended;
+      assert.deepEqual([code, stderr], [130, '']);
+      assert.match(stdout, /^fulfilled 1 rejected 0 lost 1 pending 0 of 2, whole 1$/m);
+    }
+  });
+
+  it('that is under way at Ctrl-C, put without waiting by a manual loop, arrives before the next job starts', async () => {
+    const run = program(['loop-then-busy', '20000000', 'drain']);
+    await run.says(/^busy/m);
+    await run.press();
+    const { code, stdout } = await run.ended;
+    assert.equal(code, 130);
+    assert.match(stdout, /^fulfilled 1 rejected 0 lost 1 pending 0 of 2, whole 1$/m);
+  });
+
+  for (const [size, bytes] of [['1 MB', 1_000_000], ['30 MB', 30_000_000]] as const) {
+    it(`of ${size} is whole or not there, at Ctrl-C at fifty random moments`, async () => {
+      for (let round = 0; round < 50; round++) {
+        const run = program(['many', String(bytes), round % 2 === 0 ? 'for-await' : 'drain', String(Math.floor(Math.random() * 20))]);
+        await run.says(/^now/m);
+        await run.press({ times: 2, gapMs: Math.random() * 100 });
+        const { code, signal, stdout, stderr } = await run.ended;
+        assert.equal(stderr, '', stdout);
+        assert.ok(code === 130 || signal === 'SIGINT', `round ${round}: ${code} ${signal} ${stdout}`);
+        const [, fulfilled, rejected, lost, pending, submitted, whole] = (/^fulfilled (\d+) rejected (\d+) lost (\d+) pending (\d+) of (\d+), whole (\d+)$/m.exec(stdout) ?? []).map(Number);
+        assert.ok(fulfilled !== undefined && lost !== undefined && pending !== undefined, stdout);
+        assert.deepEqual([rejected, whole, fulfilled + lost + pending], [0, fulfilled, submitted]);
+        assert.ok(lost <= 2, stdout);
+      }
+    });
+  }
+});

@@ -1,0 +1,128 @@
+// The manual loop: both queues in view of the worker module, as in 2010.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { WorkerStartError } from 'drainpool';
+import type { LoopJob } from './fixtures/loop.ts';
+import { assertSum, finish, poolOf } from './support/pool.ts';
+import { words } from './support/words.ts';
+
+type Loop = typeof import('./fixtures/loop.ts');
+type Summed = typeof import('./fixtures/sum.ts');
+
+const valuesOf = (results: { id: number }[]): [number, unknown][] => results.map(result => [result.id, 'value' in result ? result.value : 'rejected']);
+
+describe('a manual loop', { concurrency: 2 }, () => {
+  it('reads jobs until the sentinel, and puts any number of values for each', async t => {
+    const pool = poolOf<Loop>(t, 'loop', { workers: 2 });
+    for (const job of [{ put: 1 }, { put: 0 }, { put: 3 }] satisfies LoopJob[]) void pool.jobs.put(job);
+    const { report, results } = await finish(pool);
+    assert.deepEqual(valuesOf(results), [[0, '1 of 1'], [2, '1 of 3'], [2, '2 of 3'], [2, '3 of 3']]);
+    assert.deepEqual([report.fulfilled, report.values, report.outcome], [3, 4, 'completed']);
+  });
+
+  it('squares 100,000 numbers as the worker of 2010 did', async t => {
+    const pool = poolOf<Summed>(t, 'manual');
+    const putting = pool.jobs.putAll(Array.from({ length: 100_000 }, (_, n) => n)).then(() => pool.jobs.close());
+    let sum = 0;
+    for await (const result of pool.results) sum += 'value' in result ? Number(result.value) - result.id * result.id : NaN;
+    await putting;
+    assert.equal(sum, 0);
+    assertSum(await pool.join());
+  });
+
+  it('may put a sum after the sentinel: it carries the id of the last job', async t => {
+    const pool = poolOf<Summed>(t, 'sum', { workers: 1, stdio: 'ignore' });
+    for (const n of [1, 2, 3]) void pool.jobs.put(n);
+    const { report, results } = await finish(pool);
+    assert.deepEqual(valuesOf(results), [[2, 6]]);
+    assert.deepEqual([report.fulfilled, report.values], [3, 1]);
+  });
+
+  it('that is interrupted puts the sum so far: its reader ends as at the sentinel', async t => {
+    const { stdio, said } = words(t);
+    const pool = poolOf<Summed>(t, 'sum', { workers: 1, stdio });
+    for (const n of [1, 2, 3]) void pool.jobs.put(n);
+    await said('asks for more', 4);
+    const report = await pool.interrupt();
+    assertSum(report);
+    assert.deepEqual(valuesOf(pool.results.drain()), [[2, 6]]);
+    assert.equal(report.fulfilled, 3);
+  });
+
+  it('that asks for two jobs at once is done with the first when it gets the second', async t => {
+    const pool = poolOf<Loop>(t, 'loop', { workers: 1 });
+    for (const job of [{ askTwice: true }, { put: 1 }, { put: 1 }] satisfies LoopJob[]) void pool.jobs.put(job);
+    const { report, results } = await finish(pool);
+    assert.equal(report.fulfilled, 3);
+    assert.deepEqual(valuesOf(results), [[2, 'read ahead']]);
+  });
+
+  it('that throws has its current job rejected, and another worker gets the rest', async t => {
+    const pool = poolOf<Loop>(t, 'loop', { workers: 1 });
+    for (const job of [{ put: 1 }, { throw: 'broken' }, { put: 1 }] satisfies LoopJob[]) void pool.jobs.put(job);
+    const { report, results } = await finish(pool);
+    assert.deepEqual(valuesOf(results), [[0, '1 of 1'], [1, 'rejected'], [2, '1 of 1']]);
+    assert.match(String(results[1] && 'reason' in results[1] && results[1].reason), /RangeError: broken/);
+    assert.deepEqual([report.outcome, report.workers.length], ['completed', 2]);
+  });
+
+  it('that returns early is done with its current job, and another worker gets the rest', async t => {
+    const pool = poolOf<Loop>(t, 'loop', { workers: 1 });
+    for (const job of [{ put: 1 }, { leave: true }, { put: 1 }, { put: 1 }] satisfies LoopJob[]) void pool.jobs.put(job);
+    const { report, results } = await finish(pool);
+    assert.deepEqual(valuesOf(results), [[0, '1 of 1'], [2, '1 of 1'], [3, '1 of 1']]);
+    assert.deepEqual([report.fulfilled, report.workers.length], [4, 2]);
+  });
+
+  it('that leaves three times in a row without a finished job fails the pool', async t => {
+    const pool = poolOf<Loop>(t, 'leaves', { workers: 1 });
+    void pool.jobs.put({ put: 1 });
+    const error = await pool.join().then(() => undefined, (reason: unknown) => reason);
+    assert.ok(error instanceof WorkerStartError);
+    assert.match(error.message, /3 manual loops in a row left without having finished a job/);
+    assert.match(String(error.cause), /no use/);
+    assert.deepEqual([error.report?.pending.length, error.report?.workers.length], [1, 3]);
+    assert.match(String(error.report?.workers[0]?.error), /no use/);
+    assert.equal(error.report?.workers[0]?.exitCode, 1);
+  });
+
+  it('cannot put before its first job, nor what cannot be cloned', async t => {
+    const pool = poolOf<Loop>(t, 'loop', { workers: 1, workerData: 'put first' });
+    for (const job of [{ putFunction: true }, { put: 1 }] satisfies LoopJob[]) void pool.jobs.put(job);
+    const { results } = await finish(pool);
+    assert.deepEqual(valuesOf(results).slice(0, 2), [[0, 'Cannot put a result as there is no job yet: ask for the first one before'], [0, 'DataCloneError']]);
+  });
+
+  it('keeps the order of what it puts without waiting, large and small', async t => {
+    const pool = poolOf<Loop>(t, 'loop', { workers: 1 });
+    void pool.jobs.put({ putLarge: 3_000_000 });
+    const { results } = await finish(pool);
+    assert.deepEqual(results.map(result => 'value' in result && (Buffer.isBuffer(result.value) ? result.value.length : result.value)), [3_000_000, 'small', 3_000_000]);
+  });
+
+  it('knows its job from its context', async t => {
+    const pool = poolOf<Loop>(t, 'loop', { workers: 1 });
+    void pool.jobs.put({ put: 0 });
+    void pool.jobs.put({ context: true });
+    const { results } = await finish(pool);
+    assert.deepEqual(valuesOf(results), [[1, { jobId: 1, attempt: 1, aborted: false }]]);
+  });
+
+  it('that ignores the stop cannot put any more, and its job is lost', async t => {
+    const { stdio, said } = words(t);
+    const pool = poolOf<Loop>(t, 'loop', { workers: 1, stdio });
+    void pool.jobs.put({ late: true });
+    await said('late');
+    const report = await pool.interrupt();
+    assert.deepEqual([report.lost.length, pool.results.size], [1, 0]);
+    await said('Cannot put a result as the worker is leaving');
+  });
+
+  it('rejects `run`, whose value would belong to no call', async t => {
+    const pool = poolOf<Loop>(t, 'loop', { workers: 1 });
+    await assert.rejects(pool.run({ put: 1 }), /TypeError: Cannot run a job on a module with a manual loop/);
+    const { report } = await finish(pool);
+    assert.equal(report.rejected, 1);
+  });
+});
