@@ -1,7 +1,5 @@
-// SHA-256 of every file under a folder, on all cores: the files are found while the first of them are being
-// hashed, each result is written as it comes, and Ctrl-C ends it at once and keeps what was done.
-//
-//   npm start -- [folder] [--out FILE] [--workers N]
+// SHA-256 of every file under a folder, on all cores: files are found while the first of them are being hashed,
+// every result is written as it comes, and Ctrl-C ends it at once and keeps what was done.
 
 import { statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -10,8 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ProcessPool } from 'drainpool';
 import { findFiles } from './find-files.ts';
-import { tally } from './hash-file.ts';
-import type { Hashed } from './hash-file.ts';
+import { describe } from './hash-file.ts';
 
 const HELP = `SHA-256 of every file under a folder, on all cores
 
@@ -19,7 +16,7 @@ const HELP = `SHA-256 of every file under a folder, on all cores
 
 folder       what to hash (default: the node_modules of this repository)
 --out FILE   gets a line of JSON for every file as it is done: path, bytes, mtimeMs, sha256; or path, error
-             (pathBase64 if a name is not UTF-8). It should not lie in the folder
+             (pathBase64 if a name is not UTF-8). FILE should not lie in the folder
 --workers N  how many processes hash (default: one for each core)
 
 Regular files are hashed, links are not followed, as with find -type f. An error is: a file or folder that
@@ -31,81 +28,72 @@ const isCompiled = import.meta.url.endsWith('.js');
 const WORKER = new URL(isCompiled ? './hash-file.js' : './hash-file.ts', import.meta.url);
 const NODE_MODULES = new URL(isCompiled ? '../../node_modules' : '../node_modules', import.meta.url);
 
-/** How often the progress is shown: on a terminal, where one line is rewritten; in a log, where each is a new line. */
-const TERMINAL_EVERY_MS = 100;
-const LOG_EVERY_MS = 5000;
+/** How often the progress is shown: on a terminal in one line, that is rewritten; elsewhere in a new one. */
+const REWRITE_EVERY_MS = 100;
+const WRITE_EVERY_MS = 5000;
+
+const sum = { done: 0, failed: 0, bytes: 0 };
 
 /** Hashes what is under the folder, and resolves to the exit code. */
 async function hashTree(folder: string, out: string | undefined, workers: number): Promise<number> {
   if (!statSync(folder).isDirectory()) throw new Error(`${folder} is not a folder`);
   const file = out === undefined ? undefined : await open(out, 'w');
-  // A job is a batch of files: a few hundred of them waiting are plenty.
+  // A job is a batch of files: a few hundred that wait are plenty.
   const pool = new ProcessPool<typeof import('./hash-file.ts')>(WORKER, { workers, jobCapacity: 256, resultCapacity: 256 });
-  // While the pool lives it answers Ctrl-C; what comes later must not cut off the last line or the summary.
+  // The pool answers Ctrl-C as long as it lives; a late one must not cut off the last line, or the summary.
   process.on('SIGINT', () => {});
 
   const over = new AbortController();
-  const sum = { done: 0, failed: 0, bytes: 0, left: 0 };
-  let isFound = false;
-  let settled = 0;
-  // A batch may hand back large files, so the last job is known only when all have their result.
-  const closeAtEnd = (): void => {
-    if (isFound && settled === pool.stats().jobs.submitted) pool.jobs.close();
+  let isAllFound = false;
+  let resultsRead = 0;
+  let notTaken = 0;
+  /** A result may bring new jobs, large files: so which job is the last is known only with the last result. */
+  const closeAtLast = (): void => {
+    if (isAllFound && resultsRead === pool.stats().jobs.submitted) pool.jobs.close();
   };
-  const find = async (): Promise<void> => {
-    await pool.jobs.putAll(findFiles(folder, over.signal));
-    isFound = true;
-    closeAtEnd();
-  };
+  const found = pool.jobs.putAll(findFiles(folder, over.signal)).then(() => {
+    isAllFound = true;
+    closeAtLast();
+  });
   const read = async (): Promise<void> => {
     for await (const result of pool.results) {
-      // A batch is rejected as a whole, and only if its worker died.
-      const { done, failed, bytes, lines, large } = result.status === 'fulfilled' ? result.value : tally(result.job, () => { throw result.reason; });
-      sum.done += done;
-      sum.failed += failed;
-      sum.bytes += bytes;
-      await file?.appendFile(lines); // a disk that is slower than the workers holds them back
-      for (const path of large) void pool.jobs.put([path]).then(isTaken => { if (!isTaken) sum.left++; });
-      settled++;
-      closeAtEnd();
+      // A batch is rejected as a whole, and only if its worker died: files have errors of their own.
+      const hashed = result.status === 'fulfilled' ? result.value : describe(result.job, () => { throw result.reason; });
+      sum.done += hashed.done;
+      sum.failed += hashed.failed;
+      sum.bytes += hashed.bytes;
+      for (const path of hashed.large) void pool.jobs.put([path]).then(isTaken => { if (!isTaken) notTaken++; });
+      resultsRead++;
+      closeAtLast();
+      await file?.appendFile(hashed.lines); // a disk that is slower than the workers holds them back
     }
   };
 
-  const hideProgress = showProgress(sum);
+  const progress = setInterval(showProgress, process.stderr.isTTY ? REWRITE_EVERY_MS : WRITE_EVERY_MS).unref();
   try {
-    await Promise.all([find(), read()]);
+    await Promise.all([found, read()]);
   } finally {
-    hideProgress();
+    clearInterval(progress);
+    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
     over.abort();
     await pool[Symbol.asyncDispose]();
     await file?.close();
   }
   const { outcome, exitCode, lost, pending } = await pool.join();
-  const undone = outcome === 'completed' ? '' : `, ${lost.flat().length} lost, ${pending.flat().length + sum.left} pending`;
-  process.stderr.write(`${outcome}: ${describe(sum)}${undone}\n`);
+  const undone = outcome === 'completed' ? '' : `, ${lost.flat().length} lost, ${pending.flat().length + notTaken} pending`;
+  process.stderr.write(`${outcome}: ${summary()}${undone}\n`);
   return exitCode === 0 && sum.failed > 0 ? 1 : exitCode;
 }
 
-type Sum = Pick<Hashed, 'done' | 'failed' | 'bytes'>;
-
-function describe({ done, failed, bytes }: Sum): string {
+function summary(): string {
   const seconds = performance.now() / 1000; // since the process was started
-  const megabytes = bytes / 1e6;
-  return `${done} done, ${failed} failed, ${megabytes.toFixed(1)} MB in ${seconds.toFixed(1)} s, ${(megabytes / seconds).toFixed(1)} MB/s`;
+  const megabytes = sum.bytes / 1e6;
+  return `${sum.done} done, ${sum.failed} failed, ${megabytes.toFixed(1)} MB in ${seconds.toFixed(1)} s, ${(megabytes / seconds).toFixed(1)} MB/s`;
 }
 
-/** Shows the sum on stderr from time to time, until the function that it returns is called. */
-function showProgress(sum: Sum): () => void {
+function showProgress(): void {
   const { stderr } = process;
-  const show = (): void => {
-    if (stderr.isTTY) stderr.write(`\r${describe(sum).slice(0, (stderr.columns || 80) - 1)}\x1b[K`);
-    else stderr.write(`${describe(sum)}\n`);
-  };
-  const timer = setInterval(show, stderr.isTTY ? TERMINAL_EVERY_MS : LOG_EVERY_MS).unref();
-  return () => {
-    clearInterval(timer);
-    if (stderr.isTTY) stderr.write('\r\x1b[K');
-  };
+  stderr.write(stderr.isTTY ? `\r${summary().slice(0, (stderr.columns || 80) - 1)}\x1b[K` : `${summary()}\n`);
 }
 
 try {
@@ -114,7 +102,7 @@ try {
     options: { out: { type: 'string' }, workers: { type: 'string' }, help: { type: 'boolean' } },
   });
   const [folder = fileURLToPath(NODE_MODULES), ...others] = positionals;
-  if (others.length > 0) throw new Error(`one folder is what it takes: received ${positionals.length}`);
+  if (others.length > 0) throw new Error(`it takes one folder: received ${positionals.length}`);
   if (values.help === true) process.stdout.write(HELP);
   else process.exitCode = await hashTree(folder, values.out, Number(values.workers ?? availableParallelism()));
 } catch (error) {

@@ -6,14 +6,17 @@ import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { onInterrupt } from '../lib/interrupt.ts';
 
+/** Nobody waits longer than this for a signal: a guard against hangs. */
+const HEARD_MS = 10_000;
+
 /** Sends signals, and resolves when this process has heard all of them. */
 async function send(...signals: NodeJS.Signals[]): Promise<void> {
-  const hold = setInterval(() => {}, 60_000); // a signal that is awaited does not hold the event loop
+  const hold = setTimeout(() => {}, HEARD_MS); // a signal that is awaited does not hold the event loop
   const fence = once(process, 'SIGWINCH');
   for (const signal of signals) process.kill(process.pid, signal);
   process.kill(process.pid, 'SIGWINCH'); // signals are heard in the order in which they were sent
   await fence;
-  clearInterval(hold);
+  clearTimeout(hold);
 }
 
 describe('onInterrupt()', () => {
@@ -38,7 +41,7 @@ describe('onInterrupt()', () => {
     assert.equal(calls, 1);
   });
 
-  it('counts a press again when the one before is over, however close together the signals are', { timeout: 60_000 }, async () => {
+  it('counts a press again when the one before is over, however close together the signals are', { timeout: HEARD_MS }, async () => {
     let calls = 0;
     const remove = onInterrupt(['SIGUSR2'], () => { calls++; });
     while (calls < 2) await send('SIGUSR2');

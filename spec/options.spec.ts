@@ -68,7 +68,7 @@ describe('settings()', () => {
   });
 
   it('refuses an unknown option, and names the nearest that there is', () => {
-    const found = [['worker', 'workers'], ['WORKERS', 'workers'], ['workersData', 'workerData'], ['interuptSignals', 'interruptSignals'], ['interruptPolice', 'interruptPolicy'], ['graceMillis', 'graceMs'], ['signals', 'signal'], ['jobsCapacity', 'jobCapacity'], ['resultsCapacity', 'resultCapacity'], ['stdin', 'stdio'], ['envs', 'env'], ['execArgs', 'execArgv'], ['pwd', 'cwd']] as const;
+    const found = [['worker', 'workers'], ['CWD', 'cwd'], ['workersData', 'workerData'], ['interuptSignals', 'interruptSignals'], ['interruptPolice', 'interruptPolicy'], ['graceMillis', 'graceMs'], ['signals', 'signal'], ['jobsCapacity', 'jobCapacity'], ['resultsCapacity', 'resultCapacity'], ['stdin', 'stdio'], ['envs', 'env'], ['execArgs', 'execArgv'], ['pwd', 'cwd']] as const;
     for (const [name, nearest] of found) {
       assert.throws(() => untyped({ [name]: 1 }), { name: 'TypeError', message: `Cannot create a pool as there is no option \`${name}\`: the nearest is \`${nearest}\`` });
     }
@@ -204,7 +204,7 @@ describe('moduleHref()', () => {
   });
 
   it('refuses what is neither a URL nor a string', () => {
-    const found = [[undefined, 'undefined'], [null, 'null'], [1, '1'], [['/work.js'], 'an array'], [{ href: 'file:///work.js' }, 'an object']] as const;
+    const found = [[undefined, 'undefined'], [null, 'null'], [1, '1'], [['file:///work.js'], 'an array'], [{ href: 'file:///work.js' }, 'an object']] as const;
     for (const [module, shown] of found) assert.throws(() => untypedHref(module), { name: 'TypeError', message: message(shown) });
   });
 });

@@ -28,17 +28,19 @@ function fifoOf(from: number, to: number): Fifo<Item> {
 const numbers = (items: readonly (Item | undefined)[]): (number | undefined)[] => items.map(item => item?.n);
 const count = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
-/** The length of the array inside, which is private: the inspector tells. */
-async function ringLength(fifo: Fifo<Item>): Promise<number> {
+/** How large a private array or set is: the inspector tells. */
+async function sizeInside(object: object, field: string): Promise<number> {
   const session = new Session();
   session.connect();
-  Reflect.set(globalThis, 'inspected', fifo);
+  Reflect.set(globalThis, 'inspected', object);
   const { result } = await session.post('Runtime.evaluate', { expression: 'globalThis.inspected' });
   const answer = JSON.stringify(await session.post('Runtime.getProperties', { objectId: result.objectId ?? '' }));
   Reflect.deleteProperty(globalThis, 'inspected');
   session.disconnect();
-  return Number(/"name":"#ring","value":\{[^}]*"description":"Array\((\d+)\)"/.exec(answer)?.[1]);
+  return Number(new RegExp(`"name":"${field}","value":\\{[^}]*"description":"\\w+\\((\\d+)\\)"`).exec(answer)?.[1]);
 }
+
+const ringLength = (fifo: Fifo<Item>): Promise<number> => sizeInside(fifo, '#ring');
 
 describe('Fifo', () => {
   it('is empty at first', () => {
@@ -83,6 +85,9 @@ describe('Fifo', () => {
     assert.equal(fifo.peek()?.n, 1);
     fifo.shift();
     assert.equal(fifo.peek(), undefined);
+    const full = fifoOf(0, 16);
+    for (let n = 0; n < 16; n++) full.shift();
+    assert.equal(full.peek(), undefined);
   });
 
   it('takes an item back in front of all others, from the first place of its ring too', () => {
@@ -116,12 +121,12 @@ describe('Fifo', () => {
     let seed = 1;
     for (let n = 0; n < 20_000; n++) {
       seed = (seed * 48_271) % 2_147_483_647;
-      const isFilling = Math.floor(n / 500) % 2 === 0;
+      const [pushes, unshifts] = Math.floor(n / 500) % 2 === 0 ? [4, 2] : [1, 1];
       const die = seed % 10;
-      if (die < (isFilling ? 6 : 2)) {
+      if (die < pushes) {
         model.push({ n });
         fifo.push({ n });
-      } else if (die < (isFilling ? 8 : 3)) {
+      } else if (die < pushes + unshifts) {
         model.unshift({ n });
         fifo.unshift({ n });
       } else assert.deepEqual(fifo.shift(), model.shift());
@@ -134,7 +139,8 @@ describe('Fifo', () => {
   it('gives its memory back: 100,000 in and out, and its ring is as small as at first', async () => {
     const atFirst = await ringLength(new Fifo<Item>());
     const fifo = fifoOf(0, 100_000);
-    assert.ok(await ringLength(fifo) >= 100_000);
+    const full = await ringLength(fifo);
+    assert.ok(full >= 100_000 && full <= 200_000);
     for (let n = 0; n < 99_000; n++) fifo.shift();
     assert.ok(await ringLength(fifo) <= 4096);
     assert.deepEqual(numbers(fifo.drain()), count(99_000, 100_000));
@@ -457,6 +463,25 @@ describe('JobQueue.putAll()', () => {
     assert.deepEqual([queue.size, changes()], [0, 0]);
   });
 
+  it('does not take a value with which the end, or close(), comes', async () => {
+    const [ended, closed] = [jobQueue(10).queue, jobQueue(10).queue];
+    function* ending(act: () => void): Generator<number> {
+      yield 0;
+      act();
+      yield 1;
+    }
+    assert.equal(await ended.putAll(ending(() => ended.end())), 1);
+    await assert.rejects(closed.putAll(ending(() => closed.close())), { name: 'PoolClosedError' });
+    assert.deepEqual([ended.size, jobs(closed.end())], [0, [0]]);
+  });
+
+  it('forgets a producer that is done', async () => {
+    const { queue } = jobQueue(10);
+    void queue.putAll(source(never));
+    await queue.putAll(three());
+    assert.equal(await sizeInside(queue, '#producers'), 1);
+  });
+
   it('does not mind what an async iterator says to being closed', async () => {
     const { queue } = jobQueue(10);
     const putting = queue.putAll({ [Symbol.asyncIterator]: () => ({ next: never, return: () => Promise.reject(new Error('cannot close')) }) });
@@ -620,6 +645,7 @@ describe('ResultQueue', () => {
     results.end(null);
     const reader = results[Symbol.asyncIterator]();
     assert.deepEqual(await reader.next(), step(0));
+    assert.equal(reader[Symbol.asyncIterator](), reader);
     assert.deepEqual(await readAll(reader), [1, 2]);
   });
 });

@@ -1,5 +1,6 @@
 // Runs a program of its own process group, as a terminal would, and waits for what it says: for words, never for
 // time. Its streams end when the last process that holds them is gone: that is how a spec knows that nobody is left.
+// It runs without coverage, which each process would take long to write at its end.
 
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -23,7 +24,7 @@ export class Program {
 
   constructor(file: URL | string, args: readonly string[] = [], options: { env?: NodeJS.ProcessEnv; execArgv?: readonly string[] } = {}) {
     const path = file instanceof URL ? file.pathname : file;
-    this.#child = spawn(process.execPath, [...(options.execArgv ?? []), path, ...args], { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: options.env ?? process.env });
+    this.#child = spawn(process.execPath, [...(options.execArgv ?? []), path, ...args], { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_V8_COVERAGE: undefined, ...options.env } });
     this.pid = this.#child.pid ?? 0;
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => { this.#stdout += text; this.#changed(); });
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => { this.#stderr += text; this.#changed(); });
