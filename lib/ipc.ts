@@ -15,25 +15,33 @@ export interface Endpoint {
   on(event: 'message', listener: (message: unknown) => void): unknown;
 }
 
+/**
+ * What marks a message as the pool's: without it a message is the user's own. There is one for each direction, as a
+ * worker module may listen to what the parent sends, and must not learn what its own process sends.
+ */
+export interface Brands {
+  incoming: string;
+  outgoing: string;
+}
+
 export class Channel<In extends { type: string }, Out extends { type: string }> {
   readonly #endpoint: Endpoint;
   readonly #send: NonNullable<Endpoint['send']>;
-  readonly #brand: string;
+  readonly #brands: Brands;
   #outgoing: Uint8Array[] = [];
   #incoming: Uint8Array[] = [];
 
-  /** `brand` is known to the two ends alone: a message without it is the user's own, and none of ours. */
-  constructor(endpoint: Endpoint, brand: string) {
+  constructor(endpoint: Endpoint, brands: Brands) {
     if (endpoint.send === undefined) throw new TypeError('Cannot open a channel as this process has none: workers are started by a ProcessPool');
     this.#endpoint = endpoint;
     this.#send = endpoint.send.bind(endpoint);
-    this.#brand = brand;
+    this.#brands = brands;
   }
 
   /** Calls back with every message of the pool, pieces included; with undefined for one that the parser refuses. */
   receive(parse: (message: unknown) => In | PieceMessage | undefined, callback: (message: In | PieceMessage | undefined) => void): void {
     this.#endpoint.on('message', envelope => {
-      if (!Array.isArray(envelope) || envelope.length !== 2 || envelope[0] !== this.#brand) return;
+      if (!Array.isArray(envelope) || envelope[0] !== this.#brands.incoming) return;
       const message = parse(envelope[1]);
       if (isPiece(message)) this.#incoming.push(message.bytes);
       callback(message);
@@ -76,7 +84,7 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
 
   #write(message: Out | PieceMessage): Promise<void> {
     return new Promise(resolve => {
-      this.#send([this.#brand, message], undefined, undefined, () => resolve());
+      this.#send([this.#brands.outgoing, message], undefined, undefined, () => resolve());
     });
   }
 }
@@ -158,7 +166,7 @@ function kindOf(error: Error): string {
   for (let proto: unknown = Object.getPrototypeOf(error); proto !== null; proto = Object.getPrototypeOf(proto)) {
     for (const Kind of BUILT_IN.values()) if (proto === Kind.prototype) return Kind.name;
   }
-  return 'Error';
+  return '';
 }
 
 function ownPart(error: Error, key: string, seen: Map<Error, ErrorRecord>): Part | undefined {

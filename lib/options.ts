@@ -56,7 +56,7 @@ export interface Settings {
   resultCapacity: number;
   stdio: 'inherit' | 'ignore' | readonly [StdioEntry, StdioEntry, StdioEntry];
   env: NodeJS.ProcessEnv | undefined;
-  execArgv: readonly string[] | undefined;
+  execArgv: readonly string[];
   cwd: string | URL | undefined;
 }
 
@@ -71,12 +71,18 @@ export const defaults = (): Settings => ({
   resultCapacity: 8192,
   stdio: 'inherit',
   env: undefined,
-  execArgv: undefined,
+  execArgv: inheritedFlags(process.execArgv),
   cwd: undefined,
 });
 
 /** Designed, and not built yet: refused like an unknown option rather than silently ignored. */
 const NOT_BUILT = ['chunkSize', 'timeoutMs', 'retries', 'maxJobsPerWorker', 'maxWorkerMemory', 'minWorkers', 'idleTimeoutMs', 'ownGroup'];
+
+/** Node's flags of this process, less those that cannot be for another one: an inspector's port, a program on the command line. */
+export function inheritedFlags(flags: readonly string[]): string[] {
+  const isProgram = (flag: string | undefined): boolean => /^(-e|-p|-pe|--eval|--print)$/.test(flag ?? '');
+  return flags.filter((flag, i) => !/^--(inspect|input-type)/.test(flag) && !isProgram(flag) && !isProgram(flags[i - 1]));
+}
 
 /** Fills in the defaults. @throws TypeError for an unknown option or a wrong shape; RangeError for a number out of range. */
 export function settings(options: PoolOptions): Settings {
@@ -98,7 +104,7 @@ export function settings(options: PoolOptions): Settings {
   if (all.signal !== undefined && !(all.signal instanceof AbortSignal)) throw wrong(TypeError, '`signal`', 'an AbortSignal', all.signal);
   checkStdio(all.stdio);
   if (all.env !== undefined && (typeof all.env !== 'object' || all.env === null)) throw wrong(TypeError, '`env`', 'an object', all.env);
-  if (all.execArgv !== undefined && !(Array.isArray(all.execArgv) && all.execArgv.every(flag => typeof flag === 'string'))) throw wrong(TypeError, '`execArgv`', 'an array of strings', all.execArgv);
+  if (!(Array.isArray(all.execArgv) && all.execArgv.every(flag => typeof flag === 'string'))) throw wrong(TypeError, '`execArgv`', 'an array of strings', all.execArgv);
   if (all.cwd !== undefined && typeof all.cwd !== 'string' && !(all.cwd instanceof URL)) throw wrong(TypeError, '`cwd`', 'a path or a file: URL', all.cwd);
   return all;
 }

@@ -64,12 +64,14 @@ interface PoolJob<Job, Value> extends Entry<Job> {
 
 type PoolJobOf<Module> = PoolJob<JobOf<Module>, ValueOf<Module>>;
 
-/** Why the pool is ending, where it was not by `close()`. */
+/** Why the pool ended. */
 interface End {
-  outcome: Exclude<Outcome, 'completed'>;
+  outcome: Outcome;
   signal: NodeJS.Signals | null;
   error: WorkerStartError | null;
 }
+
+const COMPLETED: End = { outcome: 'completed', signal: null, error: null };
 
 /**
  * A pool of worker processes with a job queue and a result queue, that a Ctrl-C ends at once.
@@ -92,8 +94,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   readonly #queue: JobQueue<JobOf<Module>, PoolJobOf<Module>>;
   /** Jobs of `run()` that wait. Apart, as they never wait for a reader of results. */
   readonly #calls = new Fifo<PoolJobOf<Module>>();
-  /** The workers that are not gone, each with the round of starts that it belongs to. */
-  readonly #workers = new Map<WorkerProcess<PoolJobOf<Module>>, number>();
+  /** The workers that are not gone. */
+  readonly #workers = new Set<WorkerProcess<PoolJobOf<Module>>>();
 
   #phase: 'running' | 'finishing' | 'terminating' | 'gone' = 'running';
   #end: End | undefined;
@@ -162,7 +164,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
    */
   run(job: JobOf<Module>): Promise<ValueOf<Module>> {
     const caller = deferred<ValueOf<Module>>();
-    if (this.#end !== undefined) this.#overtake(caller, 'pending');
+    if (this.#end !== undefined) overtake(caller, 'pending', this.#end);
     else if (this.#queue.closed) caller.reject(new PoolClosedError());
     else {
       this.#calls.push(this.#admit(job, caller));
@@ -207,7 +209,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   stats(): PoolStats {
     const workers = { starting: 0, idle: 0, busy: 0, replaced: this.#replaced };
     let given = 0;
-    for (const worker of this.#workers.keys()) {
+    for (const worker of this.#workers) {
       workers[worker.state]++;
       given += worker.givenCount;
     }
@@ -268,7 +270,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#give();
     this.#startWorkers();
     const isWorkOver = this.#phase === 'finishing' || (this.#queue.closed && this.#waitingCount === 0);
-    if (isWorkOver) for (const worker of this.#workers.keys()) worker.endOfJobs();
+    if (isWorkOver) for (const worker of this.#workers) worker.endOfJobs();
     const isOver = this.#end !== undefined || (this.#queue.closed && this.#unsettledCount === 0);
     if (isOver && this.#workers.size === 0) this.#finish();
     else this.#holdEventLoop(this.#unsettledCount > 0 || this.#end !== undefined || (this.#queue.closed && this.#workers.size > 0));
@@ -278,7 +280,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #give(): void {
     if (this.#phase !== 'running') return;
     for (const behindAnother of [false, true]) {
-      for (const worker of this.#workers.keys()) {
+      for (const worker of this.#workers) {
         while (worker.room > 0 && worker.hasJob === behindAnother) {
           const entry = this.#takeNext();
           if (entry === undefined) return;
@@ -301,11 +303,12 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #startWorkers(): void {
     if (this.#phase !== 'running' || this.#workers.size >= this.#settings.workers) return;
     let wanted = this.#waitingCount;
-    for (const worker of this.#workers.keys()) if (worker.state !== 'busy') wanted--;
+    for (const worker of this.#workers) if (worker.state !== 'busy') wanted--;
     while (wanted-- > 0 && this.#workers.size < this.#settings.workers && this.#startPause === undefined && !this.#isHeldBack) this.#startWorker();
   }
 
   #startWorker(): void {
+    const round = this.#startRound;
     try {
       const worker = new WorkerProcess<PoolJobOf<Module>>(this.#module, this.#settings, {
         ready: () => { this.#failedRounds = 0; },
@@ -319,11 +322,11 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
           this.#heardMs = performance.now();
           this.#advance();
         },
-        gone: (gone, remains) => this.#gone(gone, remains),
+        gone: (gone, remains) => this.#gone(gone, remains, round),
       });
-      this.#workers.set(worker, this.#startRound);
+      this.#workers.add(worker);
     } catch (cause) {
-      this.#diedStarting(this.#startRound, null, cause);
+      this.#diedStarting(round, null, cause);
       return;
     }
     if (this.#died > this.#replaced) this.#replaced++;
@@ -354,14 +357,14 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
    * 2. The worker died of itself: what may have started is rejected, everything else goes to another worker,
    *    or is pending if nothing may be given any more.
    */
-  #gone(worker: WorkerProcess<PoolJobOf<Module>>, { started, unstarted, cause }: Remains<PoolJobOf<Module>>): void {
-    const round = this.#workers.get(worker) ?? 0;
-    const { report } = worker;
+  #gone(worker: WorkerProcess<PoolJobOf<Module>>, remains: Remains<PoolJobOf<Module>>, round: number): void {
+    const { started, unstarted, cause, report } = remains;
     this.#workers.delete(worker);
-    if (report !== undefined && this.#reports.push(report) > REPORTED_WORKERS) this.#reports.shift();
+    if (report.pid !== 0) this.#reports.push(report);
+    this.#reports.splice(0, this.#reports.length - REPORTED_WORKERS);
 
     if (this.#phase === 'terminating') this.#lost.push(...started);
-    else for (const entry of started) this.#settle(entry, { status: 'rejected', reason: exitError(report, cause) });
+    else for (const entry of started) this.#settle(entry, { status: 'rejected', reason: new WorkerExitError(report, cause === undefined ? {} : { cause }) });
 
     if (this.#phase !== 'running') this.#pending.push(...unstarted);
     else for (const entry of unstarted.reverse()) {
@@ -371,19 +374,10 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
     if (this.#phase === 'running' && !worker.hasLeftInOrder) {
       this.#died++;
-      if (!worker.wasReady) this.#diedStarting(round, report?.signal ?? null, cause);
+      if (!worker.wasReady) this.#diedStarting(round, report.signal, cause);
       else if (worker.leftEarly) this.#loopLeftEarly(report);
     }
     this.#advance();
-  }
-
-  /** The pool is over for somebody who waits for a job. Marked as handled: a Ctrl-C is no unhandled rejection. */
-  #overtake(caller: Deferred<ValueOf<Module>>, fate: 'lost' | 'pending'): void {
-    if (this.#end?.error) caller.reject(this.#end.error);
-    else {
-      caller.promise.catch(() => {});
-      caller.reject(new JobLostError(fate, this.#end?.outcome ?? 'completed'));
-    }
   }
 
   // ---- Workers that cannot start, or do not stay
@@ -411,9 +405,9 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     }, ms);
   }
 
-  #loopLeftEarly(report: WorkerReport | undefined): void {
-    this.#fruitlessLoops = report?.jobs === 0 ? this.#fruitlessLoops + 1 : 0;
-    if (this.#fruitlessLoops >= FRUITLESS_LOOPS) this.#fail(`Cannot go on as ${FRUITLESS_LOOPS} manual loops in a row left without having finished a job (${this.#module.href})`, report?.error);
+  #loopLeftEarly(report: WorkerReport): void {
+    this.#fruitlessLoops = report.jobs === 0 ? this.#fruitlessLoops + 1 : 0;
+    if (this.#fruitlessLoops >= FRUITLESS_LOOPS) this.#fail(`Cannot go on as ${FRUITLESS_LOOPS} manual loops in a row left without having finished a job (${this.#module.href})`, report.error);
   }
 
   #fail(message: string, cause: unknown): void {
@@ -428,7 +422,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#presses++;
     if (this.#presses === 1) this.#interrupt(signal);
     else if (this.#presses === 2 && this.#settings.interruptPolicy === 'finish') this.#terminate(this.#settings.graceMs);
-    else for (const worker of this.#workers.keys()) worker.kill('SIGKILL');
+    else for (const worker of this.#workers) worker.kill('SIGKILL');
   }
 
   #interrupt(signal: NodeJS.Signals | null): void {
@@ -451,7 +445,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #terminate(graceMs: number): void {
     if (this.#phase !== 'finishing') return;
     this.#phase = 'terminating';
-    for (const worker of this.#workers.keys()) worker.stop(graceMs);
+    for (const worker of this.#workers) worker.stop(graceMs);
     this.#heardMs = performance.now();
     this.#awaitAnswers(this.#heardMs + ANSWER_MS);
     this.#advance();
@@ -463,7 +457,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       const nowMs = performance.now();
       if (nowMs - this.#heardMs < SILENCE_MS && nowMs < latestMs) return this.#awaitAnswers(latestMs);
       const isIgnored = this.#settings.interruptSignals.includes('SIGTERM');
-      for (const worker of this.#workers.keys()) if (worker.isDeaf) worker.kill(isIgnored ? 'SIGKILL' : 'SIGTERM');
+      for (const worker of this.#workers) if (worker.isDeaf) worker.kill(isIgnored ? 'SIGKILL' : 'SIGTERM');
     });
   }
 
@@ -473,24 +467,24 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#callOffJudgement();
     this.#holdEventLoop(false);
     this.#ignoreAbort();
-    const error = this.#end?.error ?? null;
-    const report = this.#report(error);
-    if (error !== null) error.report = report;
-    const hasTold = this.results.beingRead || [...this.#lost, ...this.#pending].some(entry => entry.caller !== null);
-    for (const { caller } of this.#lost) if (caller !== null) this.#overtake(caller, 'lost');
-    for (const { caller } of this.#pending) if (caller !== null) this.#overtake(caller, 'pending');
-    this.results.end(error);
-    if (error === null) this.#joined.resolve(report);
+    const end = this.#end ?? COMPLETED;
+    const report = this.#report(end);
+    const wasBeingRead = this.results.beingRead;
+    this.results.end(end.error);
+    for (const { caller } of this.#lost) if (caller !== null) overtake(caller, 'lost', end);
+    for (const { caller } of this.#pending) if (caller !== null) overtake(caller, 'pending', end);
+    if (end.error === null) this.#joined.resolve(report);
     else {
-      if (hasTold) this.#joined.promise.catch(() => {}); // else, if nobody joins: an unhandled rejection, never silence
-      this.#joined.reject(error);
+      end.error.report = report;
+      // Where nobody reads, runs or joins, it is an unhandled rejection: never silence.
+      if (wasBeingRead || this.#pending.some(({ caller }) => caller !== null)) this.#joined.promise.catch(() => {});
+      this.#joined.reject(end.error);
     }
     this.#over.resolve();
     this.#releaseSignals();
   }
 
-  #report(error: WorkerStartError | null): PoolReport<JobOf<Module>> {
-    const { outcome, signal } = this.#end ?? { outcome: 'completed', signal: null };
+  #report({ outcome, signal, error }: End): PoolReport<JobOf<Module>> {
     const inOrder = (entries: PoolJobOf<Module>[]): JobOf<Module>[] => entries.sort((a, b) => a.id - b.id).map(({ job }) => job);
     return {
       outcome,
@@ -526,6 +520,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 /** Whether this process is a worker of a pool: `if (!isWorker) await main()` makes one file play both roles. */
 export const isWorker: boolean = WORKER_MARK in globalThis;
 
-function exitError(report: WorkerReport | undefined, cause: unknown): WorkerExitError {
-  return new WorkerExitError(report ?? { pid: 0, exitCode: null, signal: null }, cause === undefined ? {} : { cause });
+/** The pool is over for somebody who waits for a job. A Ctrl-C is no unhandled rejection. */
+function overtake(caller: { promise: Promise<unknown>; reject: (reason: unknown) => void }, fate: 'lost' | 'pending', { outcome, error }: End): void {
+  if (error === null) caller.promise.catch(() => {});
+  caller.reject(error ?? new JobLostError(fate, outcome));
 }

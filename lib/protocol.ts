@@ -98,13 +98,13 @@ const isObject = (value: unknown): value is Fields => typeof value === 'object' 
 const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0;
 const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;
 
+/** What is neither an object nor bytes is a primitive: functions and symbols do not cross. */
 function isWire(value: unknown): value is Wire {
-  return typeof value === 'object' ? value === null || isBytes(value) || ('pieces' in value && isCount(value.pieces)) : typeof value !== 'function';
+  return !isObject(value) || isBytes(value) || isCount(value['pieces']);
 }
 
 function isJobOutcome(value: unknown): value is JobOutcome {
-  if (isWire(value)) return true;
-  if (!isObject(value)) return false;
+  if (!isObject(value) || isWire(value)) return true;
   if ('rejected' in value) return isWire(value['rejected']);
   return 'value' in value ? isWire(value['value']) && isCount(value['id']) : value['done'] === true;
 }

@@ -8,6 +8,7 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { extname } from 'node:path';
 import { deadline } from './deadline.ts';
 import { ProtocolError } from './errors.ts';
 import { Channel, pack } from './ipc.ts';
@@ -22,7 +23,7 @@ import type { WorkerReport } from './types.ts';
 const SECOND_MESSAGE_BELOW_MS = 4;
 
 /** The worker's program, beside this file, compiled or not. */
-const PROGRAM = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
+const PROGRAM = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
 
 /** One job, from the moment it was accepted until its fate is known. */
 export interface Entry<Job = unknown> {
@@ -42,6 +43,8 @@ export interface Remains<E extends Entry> {
   unstarted: E[];
   /** Why it went, if it or its channel said so. */
   cause: unknown;
+  /** What the report says of it; its pid is 0 if it could not even be started. */
+  report: WorkerReport;
 }
 
 export interface Owner<E extends Entry> {
@@ -89,26 +92,21 @@ export class WorkerProcess<E extends Entry> {
   /** Starts a process. @throws what `child_process.fork` throws. */
   constructor(module: { href: string; workerData: Packed }, settings: Settings, owner: Owner<E>) {
     const { stdio, env, cwd, execArgv, graceMs, interruptSignals } = settings;
-    const brand = randomUUID();
+    const brands = { incoming: randomUUID(), outgoing: randomUUID() };
     this.#owner = owner;
     this.#graceMs = graceMs;
-    this.#child = fork(PROGRAM, [brand, ...interruptSignals], {
+    this.#child = fork(PROGRAM, [brands.outgoing, brands.incoming, ...interruptSignals], {
       serialization: 'advanced',
       stdio: [...(typeof stdio === 'string' ? [stdio, stdio, stdio] : stdio), 'ipc'],
-      execArgv: [...(execArgv ?? inheritedFlags(process.execArgv))],
+      execArgv: [...execArgv],
       ...(env === undefined ? {} : { env }),
       ...(cwd === undefined ? {} : { cwd }),
     });
-    this.#channel = new Channel(this.#child, brand);
+    this.#channel = new Channel(this.#child, brands);
     this.#channel.receive(parseToParent, message => this.#hear(message));
     this.#child.on('exit', (exitCode, signal) => this.#exited(exitCode, signal));
     this.#child.on('disconnect', () => this.#channelEnded());
-    this.#child.on('error', error => {
-      if (this.#child.pid !== undefined) return; // a signal that could not be sent: its exit is all that counts
-      this.#cause = error;
-      this.#isChannelOpen = false;
-      this.#exited(null, null);
-    });
+    this.#child.on('error', this.#child.pid === undefined ? error => this.#neverStarted(error) : () => {}); // a signal that was not sent
     this.#child.unref();
     this.#child.channel?.unref();
     void this.#init(module.href, this.#channel.stage(module.workerData));
@@ -144,13 +142,6 @@ export class WorkerProcess<E extends Entry> {
   /** Whether the pool may SIGTERM it after `stop`: it does not answer, and not because it is sending a large result. */
   get isDeaf(): boolean {
     return (this.#phase === 'starting' || (this.#phase === 'ready' && this.hasJob)) && !this.#sendsLargeResult;
-  }
-
-  /** How it ended; a worker that could not even be started has no pid. */
-  get report(): WorkerReport | undefined {
-    const { pid } = this.#child;
-    if (pid === undefined || this.#exit === undefined) return undefined;
-    return { pid, ...this.#exit, jobs: this.#settledCount, ...(this.#thrown === undefined ? {} : { error: this.#thrown.error }) };
   }
 
   /** Whether it left of its own accord: a manual loop that returned early, or threw. */
@@ -192,7 +183,6 @@ export class WorkerProcess<E extends Entry> {
 
   /** Step 1 of terminate: asks it to leave. From its answer on, or from SIGTERM, it has `graceMs`. */
   stop(graceMs: number): void {
-    if (this.#told === 'stop') return;
     this.#told = 'stop';
     this.#graceMs = graceMs;
     void this.#channel.send({ type: 'stop' });
@@ -237,6 +227,7 @@ export class WorkerProcess<E extends Entry> {
         this.#owner.ready(this);
         break;
       case 'failed':
+        this.#phase = 'last word said';
         this.#owner.failed(message.during, this.#channel.read(message.reason));
         break;
       case 'results':
@@ -246,7 +237,7 @@ export class WorkerProcess<E extends Entry> {
         break;
       case 'stopping':
         this.#phase = 'leaving';
-        this.#leftEarly = this.#told === 'nothing';
+        this.#leftEarly = this.#told === 'nothing' || (this.#told === 'end-of-jobs' && this.hasJob);
         this.#startedSaid = message.started;
         this.#endWithin(this.#graceMs);
         break;
@@ -315,6 +306,12 @@ export class WorkerProcess<E extends Entry> {
     this.#goneOnce();
   }
 
+  #neverStarted(error: Error): void {
+    this.#cause = error;
+    this.#isChannelOpen = false;
+    this.#exited(null, null);
+  }
+
   #exited(exitCode: number | null, signal: NodeJS.Signals | null): void {
     this.#exit = { exitCode, signal };
     // Somebody else may hold the other end of its channel open, a program that it started and left, say.
@@ -326,26 +323,16 @@ export class WorkerProcess<E extends Entry> {
   #goneOnce(): void {
     if (this.#exit === undefined || this.#isChannelOpen) return;
     this.#callOffKill();
+    const thrown = this.#thrown === undefined ? {} : { error: this.#thrown.error };
     const jobs = this.#given.drain();
     const startedCount = this.#startedSaid ?? (this.wasReady ? 1 : 0);
     this.#owner.gone(this, {
       started: jobs.slice(0, startedCount),
       unstarted: [...jobs.slice(startedCount), ...this.#crossing],
       cause: this.#cause,
+      report: { pid: this.#child.pid ?? 0, ...this.#exit, jobs: this.#settledCount, ...thrown },
     });
   }
-}
-
-/** Node's flags of this process, less those that cannot be for another one: an inspector's port, a program on the command line. */
-function inheritedFlags(flags: readonly string[]): string[] {
-  const kept: string[] = [];
-  for (let i = 0; i < flags.length; i++) {
-    const flag = flags[i]!;
-    if (/^--(inspect|input-type)/.test(flag)) continue;
-    if (/^(-e|-p|-pe|--eval|--print)$/.test(flag)) i++;
-    else kept.push(flag);
-  }
-  return kept;
 }
 
 const isTagged = (outcome: JobOutcome): outcome is Exclude<JobOutcome, Wire> =>

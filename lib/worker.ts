@@ -10,7 +10,7 @@ import type { JobOutcome, JobsMessage, ToParent, ToWorker, Wire } from './protoc
 import { parseToWorker, WORKER_MARK } from './protocol.ts';
 import type { JobContext, JobReader, ResultWriter } from './types.ts';
 
-const [brand = '', ...ignoredSignals] = process.argv.splice(2);
+const [incoming = '', outgoing = '', ...ignoredSignals] = process.argv.splice(2);
 for (const signal of ignoredSignals) process.on(signal, () => {});
 
 /** How long a running job has, after `stop`, to fulfil. */
@@ -18,7 +18,7 @@ const SETTLE_MS = 30;
 /** A worker looks for messages between two jobs at most this often: a look takes two turns of the event loop, measured 4 µs. */
 const POLL_EVERY_MS = 1;
 
-const channel = new Channel<ToWorker, ToParent>(process, brand);
+const channel = new Channel<ToWorker, ToParent>(process, { incoming, outgoing });
 
 // ---- What was received
 
@@ -45,10 +45,6 @@ channel.receive(parseToWorker, message => {
     case 'stop':
       stop();
       break;
-    case 'piece':
-      return;
-    default:
-      throw new TypeError('Cannot go on as the parent sent a message that is not of the protocol');
   }
   wake();
 });
@@ -73,7 +69,7 @@ async function run(href: string, workerData: Wire): Promise<void> {
   let during: 'import' | 'exports' | 'setup' = 'import';
   let module: Usable;
   try {
-    const exports: unknown = await import(href);
+    const exports: Record<string, unknown> = await import(href);
     during = 'exports';
     module = usable(exports);
     during = 'setup';
@@ -90,7 +86,7 @@ async function run(href: string, workerData: Wire): Promise<void> {
   phase = 'working';
   await channel.send({ type: 'ready', kind: module.kind });
   await Promise.race([module.main(), new Promise<void>(resolve => { giveUp = resolve; })]);
-  await leave();
+  return leave();
 }
 
 /** Asked to leave: hands back what has not started and lets the job that runs fulfil, for a moment. */
@@ -352,19 +348,15 @@ interface Usable {
 }
 
 /** What a worker module must export. A CommonJS module may have it all on its default export. */
-function usable(exports: unknown): Usable {
-  const names = isNamespace(exports) && isNamespace(exports['default']) && !('worker' in exports) ? exports['default'] : exports;
-  const { default: work, worker: loop, setup, teardown } = isNamespace(names) ? names : {};
+function usable(exports: Record<string, unknown>): Usable {
+  const names = typeof exports['default'] === 'object' && !('worker' in exports) ? { ...exports['default'] } : exports;
+  const { default: work, worker: loop, setup, teardown }: Record<string, unknown> = names;
   if (setup !== undefined && !isFunction<Hook>(setup)) throw new TypeError(`Cannot use the worker module as its \`setup\` must be a function: found ${typeof setup}`);
   if (teardown !== undefined && !isFunction<Hook>(teardown)) throw new TypeError(`Cannot use the worker module as its \`teardown\` must be a function: found ${typeof teardown}`);
   if (isFunction<WorkFunction>(work)) return { kind: 'function', main: () => runFunction(work), setup, teardown };
   if (isFunction<Loop>(loop)) return { kind: 'loop', main: () => runLoop(loop), setup, teardown };
-  const found = isNamespace(exports) ? Object.keys(exports).join(', ') : '';
+  const found = Object.keys(exports).join(', ');
   throw new TypeError(`Cannot use the worker module as it must export a default function or a function \`worker\`: found ${found === '' ? 'no exports' : found}`);
-}
-
-function isNamespace(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }
 
 function isFunction<F extends (...args: never[]) => unknown>(value: unknown): value is F {

@@ -64,6 +64,12 @@ describe('a worker that', { concurrency: 2 }, () => {
     assert.equal(report.workers.length, 2);
   });
 
+  it('sends bytes that are no value has that job rejected', async t => {
+    const pool = workPool(t, { workers: 1 });
+    await assert.rejects(pool.run({ do: 'forge', message: { type: 'results', outcomes: [Uint8Array.of(255, 15, 99)], elapsedMs: 0 } }), /deserialize/);
+    await pool.terminate(); // it is still in the job that it has disowned
+  });
+
   it('disconnects is ended, by itself or by the pool', async t => {
     const pool = workPool(t, { workers: 1 });
     await assert.rejects(pool.run({ do: 'disconnect' }), WorkerExitError);

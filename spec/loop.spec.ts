@@ -75,9 +75,18 @@ describe('a manual loop', { concurrency: 2 }, () => {
     assert.deepEqual([report.fulfilled, report.workers.length], [4, 2]);
   });
 
-  it('that leaves three times in a row without a finished job fails the pool', async t => {
+  it('that exits with values under way has the small ones delivered and its job rejected', async t => {
+    const pool = poolOf<Loop>(t, 'loop', { workers: 1 });
+    for (const job of [{ exit: 'small' }, { exit: 'large' }] satisfies LoopJob[]) void pool.jobs.put(job);
+    const { report, results } = await finish(pool);
+    assert.deepEqual(valuesOf(results), [[0, 'small'], [0, 'rejected'], [1, 'rejected']]);
+    assert.deepEqual([report.rejected, report.values], [2, 1]);
+  });
+
+  for (const closed of [false, true]) it(`that leaves three times in a row without a finished job fails the pool, ${closed ? 'closed' : 'open'}`, async t => {
     const pool = poolOf<Loop>(t, 'leaves', { workers: 1 });
     void pool.jobs.put({ put: 1 });
+    if (closed) pool.jobs.close();
     const error = await pool.join().then(() => undefined, (reason: unknown) => reason);
     assert.ok(error instanceof WorkerStartError);
     assert.match(error.message, /3 manual loops in a row left without having finished a job/);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ProcessPool } from 'drainpool';
-import { checkMs, defaults, moduleHref, settings } from '../lib/options.ts';
+import { checkMs, defaults, inheritedFlags, moduleHref, settings } from '../lib/options.ts';
 
 type Name = keyof ReturnType<typeof defaults>;
 type Kind = 'TypeError' | 'RangeError';
@@ -40,9 +40,28 @@ describe('defaults()', () => {
       resultCapacity: 8192,
       stdio: 'inherit',
       env: undefined,
-      execArgv: undefined,
+      execArgv: inheritedFlags(process.execArgv),
       cwd: undefined,
     });
+  });
+});
+
+describe('inheritedFlags()', () => {
+  it('passes Node\'s flags on', () => {
+    const flags = ['--no-warnings', '--expose-gc', '-r', './hook.cjs', '--import=./hook.js', '--max-old-space-size=512'];
+    assert.deepEqual(inheritedFlags(flags), flags);
+    assert.deepEqual(inheritedFlags([]), []);
+  });
+
+  it('keeps an inspector to itself: two processes cannot share its port', () => {
+    assert.deepEqual(inheritedFlags(['--inspect', '--no-warnings', '--inspect=9229', '--inspect-brk', '--inspect-port=0', '--inspect-publish-uid=http']), ['--no-warnings']);
+  });
+
+  it('keeps a program on the command line to itself', () => {
+    for (const flag of ['-e', '-p', '-pe', '--eval', '--print']) {
+      assert.deepEqual(inheritedFlags(['--no-warnings', flag, 'work()', '--expose-gc']), ['--no-warnings', '--expose-gc']);
+    }
+    assert.deepEqual(inheritedFlags(['--input-type=module', '--eval', 'work()']), []);
   });
 });
 
@@ -216,5 +235,12 @@ describe('new ProcessPool()', () => {
     assert.throws(() => new ProcessPool(import.meta.url, { workers: 0 }), { name: 'RangeError', message: 'Cannot create a pool as `workers` must be an integer >= 1: received 0' });
     assert.throws((): unknown => Reflect.construct(ProcessPool, [import.meta.url, { worker: 1 }]), { name: 'TypeError', message: 'Cannot create a pool as there is no option `worker`: the nearest is `workers`' });
     assert.equal(process.listenerCount('SIGINT'), listeners);
+  });
+});
+
+describe('inheritedFlags()', () => {
+  it('keeps the flags of this process, but for an inspector\'s port and a program on the command line', () => {
+    assert.deepEqual(inheritedFlags(['--no-warnings', '--inspect-brk=9229', '--inspect', '--import', './hook.js']), ['--no-warnings', '--import', './hook.js']);
+    for (const flag of ['-e', '--eval', '-p', '--print', '-pe']) assert.deepEqual(inheritedFlags(['--expose-gc', flag, '1 + 1', '--input-type=module']), ['--expose-gc']);
   });
 });

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { JobLostError, PoolClosedError, ProcessPool } from 'drainpool';
 import type { Result } from 'drainpool';
 import { assertSum, finish, fixture, poolOf, workPool } from './support/pool.ts';
@@ -39,7 +40,7 @@ describe('a pool', { concurrency: 2 }, () => {
 
   it('keeps a second job at hand for a worker whose jobs are short, and none behind a long one', async t => {
     const pool = workPool(t, { workers: 1 });
-    await pool.run({ do: 'echo', value: 'short' });
+    await warmUp(pool);
     for (let i = 0; i < 3; i++) void pool.jobs.put({ do: 'never' });
     await Promise.resolve();
     assert.equal(pool.stats().jobs.given, 2);
@@ -310,6 +311,21 @@ describe('ending', { concurrency: 2 }, () => {
     assert.deepEqual([report.outcome, report.fulfilled, report.lost.length, report.pending.length], ['interrupted', 2, 0, 2]);
   });
 
+  it('by a signal: the first press finishes or stops, the next one stops or kills; presses within 100 ms are one', async t => {
+    for (const interruptPolicy of ['terminate', 'finish'] as const) {
+      const { stdio, said } = words(t);
+      const pool = workPool(t, { workers: 1, interruptPolicy, interruptSignals: ['SIGUSR2'], stdio, graceMs: 60_000 });
+      void pool.jobs.put({ do: 'deaf', word: 'cannot be terminated' });
+      await said('cannot be terminated');
+      for (let press = 0; press < (interruptPolicy === 'finish' ? 3 : 2); press++) {
+        for (let again = 0; again < 10; again++) process.kill(process.pid, 'SIGUSR2');
+        await setTimeout(150); // a press apart
+      }
+      const report = await pool.join();
+      assert.deepEqual([report.outcome, report.signal, report.exitCode, report.workers[0]?.signal], ['interrupted', 'SIGUSR2', 140, 'SIGKILL']);
+    }
+  });
+
   it('by policy `finish` and then terminate loses what runs', async t => {
     const { stdio, said } = words(t);
     const pool = workPool(t, { workers: 1, interruptPolicy: 'finish', stdio });
@@ -322,11 +338,10 @@ describe('ending', { concurrency: 2 }, () => {
 
   it('by policy `finish` rejects the job of a worker that dies meanwhile, and leaves what it had not started pending', async t => {
     const pool = workPool(t, { workers: 1, interruptPolicy: 'finish' });
-    await pool.run({ do: 'echo', value: 'short' });
+    await warmUp(pool);
     void pool.jobs.put({ do: 'exit', code: 4 });
     void pool.jobs.put({ do: 'echo', value: 'behind it' });
     await Promise.resolve();
-    assert.equal(pool.stats().jobs.given, 2);
     const report = await pool.interrupt();
     assertSum(report);
     assert.deepEqual([report.rejected, report.pending.length], [1, 1]);
@@ -358,3 +373,8 @@ describe('ending', { concurrency: 2 }, () => {
     assert.deepEqual([report.lost.length, report.pending.length], [0, 1]);
   });
 });
+
+/** Enough short jobs for their mean to be short, also on a machine under load. */
+async function warmUp(pool: ReturnType<typeof workPool>): Promise<void> {
+  for (let i = 0; i < 30; i++) await pool.run({ do: 'echo', value: 'short' });
+}

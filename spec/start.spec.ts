@@ -45,13 +45,13 @@ describe('setup', { concurrency: 2 }, () => {
     assert.deepEqual(report.workers.map(({ signal }) => signal), ['SIGTERM']);
   });
 
-  it('that throws while the pool ends fails nothing', async t => {
+  for (const setup of ['throw when stopped', 'done when stopped'] as const) it(`that is over just when the pool ends changes nothing: ${setup}`, async t => {
     const { stdio, said } = words(t);
-    const pool = poolOf<LifeModule>(t, 'life', { workers: 1, stdio, workerData: { setup: 'throw when stopped' } satisfies Life });
+    const pool = poolOf<LifeModule>(t, 'life', { workers: 1, stdio, workerData: { setup } satisfies Life });
     void pool.jobs.put('reply');
     await said('setting up');
     const report = await pool.terminate();
-    assert.equal(report.outcome, 'terminated');
+    assert.deepEqual([report.outcome, report.pending, report.workers[0]?.exitCode], ['terminated', ['reply'], 0]);
   });
 });
 
@@ -83,6 +83,17 @@ describe('teardown', { concurrency: 2 }, () => {
     await pool.run('reply');
     const { report } = await finish(pool);
     assert.deepEqual([report.outcome, report.workers[0]?.signal, report.fulfilled], ['completed', 'SIGKILL', 1]);
+  });
+
+  it('is not begun again by a stop that comes while it runs', async t => {
+    const { stdio, said } = words(t);
+    const pool = poolOf<LifeModule>(t, 'life', { workers: 1, workerData: { teardown: 'until stopped' } satisfies Life, stdio });
+    await pool.run('reply');
+    pool.jobs.close();
+    await said('tearing down');
+    const report = await pool.terminate();
+    assert.deepEqual([report.outcome, report.workers[0]?.exitCode], ['terminated', 0]);
+    assert.equal((await said('tearing down')).split('tearing down').length, 2);
   });
 
   it('has the grace that terminate is given', async t => {
