@@ -29,9 +29,12 @@ const timers = (): number => process.getActiveResourcesInfo().filter(name => nam
 describe('deadline()', () => {
   it('calls back, once', async () => {
     let calls = 0;
-    deadline(1, () => { calls++; });
-    await verdict(1);
-    assert.equal(calls, 1);
+    await new Promise<void>(resolve => {
+      deadline(1, () => {
+        calls++;
+        resolve();
+      });
+    });
     await verdict(1);
     assert.equal(calls, 1);
   });
@@ -59,8 +62,12 @@ describe('deadline()', () => {
 
   it('may be called off after the verdict, and twice', async () => {
     let calls = 0;
-    const callOff = deadline(1, () => { calls++; });
-    await verdict(1);
+    const callOff = await new Promise<() => void>(resolve => {
+      const off = deadline(1, () => {
+        calls++;
+        resolve(off);
+      });
+    });
     callOff();
     callOff();
     assert.equal(calls, 1);
@@ -79,10 +86,10 @@ describe('deadline()', () => {
     const heard: unknown[] = [];
     child.on('message', word => heard.push(word));
     child.send('speak');
-    deadline(1, () => heard.push('verdict'));
+    const judged = verdict(1).then(() => heard.push('verdict'));
     block(CHILD_MS, () => existsSync(sent)); // the word is in the channel, and nobody has read it
     const gone = once(child, 'exit');
-    await verdict(1);
+    await judged;
     await gone;
     rmSync(folder, { recursive: true });
     assert.deepEqual(heard, ['word', 'verdict']);
