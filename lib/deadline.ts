@@ -7,19 +7,16 @@ const GRANTED_MS = 1000;
 
 /**
  * Calls back once, after `ms` milliseconds and when the event loop has read what had come by then. Where the
- * process itself stood still over that moment, it grants a second more. Returns what calls it off.
+ * process itself stood still over that moment, it grants a second more, once. Returns what calls it off.
  */
 export function deadline(ms: number, judge: () => void): () => void {
   let calledOff = false;
-  let timer: NodeJS.Timeout;
-  const start = (delayMs: number): void => {
-    const dueMs = performance.now() + delayMs;
-    timer = setTimeout(() => {
-      if (performance.now() - dueMs > HELD_UP_MS) start(Math.min(ms, GRANTED_MS));
-      else setImmediate(() => { if (!calledOff) judge(); });
-    }, delayMs);
-  };
-  start(ms);
+  const dueMs = performance.now() + ms;
+  const judgeSoon = (): void => { setImmediate(() => { if (!calledOff) judge(); }); };
+  let timer = setTimeout(() => {
+    if (performance.now() - dueMs > HELD_UP_MS) timer = setTimeout(judgeSoon, Math.min(ms, GRANTED_MS));
+    else judgeSoon();
+  }, ms);
   return () => {
     calledOff = true;
     clearTimeout(timer);

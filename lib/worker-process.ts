@@ -15,7 +15,7 @@ import { Channel, pack } from './ipc.ts';
 import type { Packed } from './ipc.ts';
 import type { Settings } from './options.ts';
 import { parseToParent } from './protocol.ts';
-import type { FailedMessage, JobOutcome, JobsMessage, PieceMessage, ReadyMessage, ToParent, ToWorker, Wire } from './protocol.ts';
+import type { FailedMessage, JobOutcome, JobsMessage, PieceMessage, ReadyMessage, ResultsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
 import { Fifo } from './queue.ts';
 import type { WorkerReport } from './types.ts';
 
@@ -87,6 +87,7 @@ export class WorkerProcess<E extends Entry> {
   #thrown: { error: unknown } | undefined;
   #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | undefined;
   #isChannelOpen = true;
+  #isGone = false;
   #callOffKill = (): void => {};
 
   /** Starts a process. @throws what `child_process.fork` throws. */
@@ -232,8 +233,7 @@ export class WorkerProcess<E extends Entry> {
         break;
       case 'results':
         this.#sendsLargeResult = false;
-        this.#measure(message.elapsedMs, message.outcomes.length);
-        for (const outcome of message.outcomes) this.#settle(outcome);
+        this.#results(message);
         break;
       case 'stopping':
         this.#phase = 'leaving';
@@ -255,13 +255,26 @@ export class WorkerProcess<E extends Entry> {
     this.#owner.heard();
   }
 
-  #settle(outcome: JobOutcome): void {
-    if (isPut(outcome)) {
-      const entry = [this.#given.peek(), this.#lastSettled].find(candidate => candidate?.id === outcome.id);
-      if (entry === undefined) this.#broken(`a value for job ${outcome.id}, which it does not have`);
-      else this.#owner.valuePut(entry, this.#channel.read(outcome.value));
-      return;
+  #results({ outcomes, elapsedMs }: ResultsMessage): void {
+    const before = this.#settledCount;
+    for (const outcome of outcomes) {
+      if (isPut(outcome)) this.#valuePut(outcome);
+      else this.#settle(outcome);
     }
+    const settled = this.#settledCount - before;
+    if (settled === 0) return;
+    const meanMs = elapsedMs / settled;
+    this.#meanMs = this.#meanMs === Infinity ? meanMs : (this.#meanMs * 3 + meanMs) / 4;
+  }
+
+  /** A loop puts values for the job that it has, or, after the sentinel, for the last one that it had. */
+  #valuePut({ id, value }: { id: number; value: Wire }): void {
+    const entry = [this.#given.peek(), this.#lastSettled].find(candidate => candidate?.id === id);
+    if (entry === undefined) this.#broken(`a value for job ${id}, which it does not have`);
+    else this.#owner.valuePut(entry, this.#channel.read(value));
+  }
+
+  #settle(outcome: Exclude<JobOutcome, { value: Wire }>): void {
     const entry = this.#given.shift();
     if (entry === undefined) return this.#broken('a result without a job');
     this.#lastSettled = entry;
@@ -279,11 +292,6 @@ export class WorkerProcess<E extends Entry> {
     } catch (reason) {
       return { status: 'rejected', reason }; // too large for this process, say
     }
-  }
-
-  #measure(elapsedMs: number, jobs: number): void {
-    const meanMs = elapsedMs / jobs;
-    this.#meanMs = this.#meanMs === Infinity ? meanMs : (this.#meanMs * 3 + meanMs) / 4;
   }
 
   #broken(what: string): void {
@@ -321,7 +329,8 @@ export class WorkerProcess<E extends Entry> {
 
   /** Here a job becomes one that may have started, or one that certainly has not. */
   #goneOnce(): void {
-    if (this.#exit === undefined || this.#isChannelOpen) return;
+    if (this.#exit === undefined || this.#isChannelOpen || this.#isGone) return;
+    this.#isGone = true;
     this.#callOffKill();
     const thrown = this.#thrown === undefined ? {} : { error: this.#thrown.error };
     const jobs = this.#given.drain();

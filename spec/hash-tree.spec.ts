@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
-import hashFiles from '../samples/hash-file.js';
+import hashFiles from '../samples/hash-file.ts';
 import { Program } from './support/program.ts';
 
 const SAMPLE = new URL('../samples/hash-tree.js', import.meta.url);
