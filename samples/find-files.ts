@@ -20,9 +20,8 @@ export async function* findFiles(root: string, signal: AbortSignal): AsyncGenera
   const folders = [Buffer.from(root).toString('latin1')];
   for (let folder = folders.pop(); folder !== undefined && !signal.aborted; folder = folders.pop()) {
     try {
-      const path = Buffer.from(folder, 'latin1');
       // @ts-expect-error Node's types do not know that opendir, too, gives names as bytes.
-      const entries: AsyncIterable<Dirent<Buffer>> = await opendir(path, { encoding: 'buffer', bufferSize: 128 });
+      const entries: AsyncIterable<Dirent<Buffer>> = await opendir(Buffer.from(folder, 'latin1'), { encoding: 'buffer', bufferSize: 128 });
       const prefix = folder.endsWith(sep) ? folder : folder + sep;
       for await (const entry of entries) {
         if (signal.aborted) return;

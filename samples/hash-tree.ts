@@ -28,7 +28,7 @@ const isCompiled = import.meta.url.endsWith('.js');
 const WORKER = new URL(isCompiled ? './hash-file.js' : './hash-file.ts', import.meta.url);
 const NODE_MODULES = new URL(isCompiled ? '../../node_modules' : '../node_modules', import.meta.url);
 
-/** How often the progress is shown: on a terminal in one line, that is rewritten; elsewhere in a new one. */
+/** How often the progress is shown: on a terminal, where one line is rewritten; elsewhere, where each is a new one. */
 const REWRITE_EVERY_MS = 100;
 const WRITE_EVERY_MS = 5000;
 
@@ -37,9 +37,9 @@ const sum = { done: 0, failed: 0, bytes: 0 };
 /** Hashes what is under the folder, and resolves to the exit code. */
 async function hashTree(folder: string, out: string | undefined, workers: number): Promise<number> {
   if (!statSync(folder).isDirectory()) throw new Error(`${folder} is not a folder`);
-  const file = out === undefined ? undefined : await open(out, 'w');
   // A job is a batch of files: a few hundred that wait are plenty.
   const pool = new ProcessPool<typeof import('./hash-file.ts')>(WORKER, { workers, jobCapacity: 256, resultCapacity: 256 });
+  const file = out === undefined ? undefined : await open(out, 'w');
   // The pool answers Ctrl-C as long as it lives; a late one must not cut off the last line, or the summary.
   process.on('SIGINT', () => {});
 
@@ -47,8 +47,8 @@ async function hashTree(folder: string, out: string | undefined, workers: number
   let isAllFound = false;
   let resultsRead = 0;
   let notTaken = 0;
-  /** A result may bring new jobs, large files: so which job is the last is known only with the last result. */
   const closeAtLast = (): void => {
+    // A result may bring new jobs, large files: so no job is known to be the last before the last result.
     if (isAllFound && resultsRead === pool.stats().jobs.submitted) pool.jobs.close();
   };
   const found = pool.jobs.putAll(findFiles(folder, over.signal)).then(() => {
