@@ -13,6 +13,8 @@ import { deadline } from '../lib/deadline.ts';
 const DEADLINE_MS = 50;
 /** A block of so much longer than the deadline is one that it must notice. */
 const NOTICED_MS = 150;
+/** One of so much longer is not. */
+const UNNOTICED_MS = 5;
 /** Nobody waits longer than this for a child: a guard against hangs. */
 const CHILD_MS = 30_000;
 
@@ -53,7 +55,9 @@ describe('deadline()', () => {
   it('does not call back when it was called off between its time and the verdict', async () => {
     let calls = 0;
     const callOff = deadline(1, () => { calls++; });
-    await new Promise<void>(resolve => { setTimeout(resolve, 1); }); // due with it, and behind it in line
+    const next = new Promise<void>(resolve => { setTimeout(resolve, 1); });
+    block(UNNOTICED_MS); // both are due now, one behind the other
+    await next;
     callOff();
     await turn();
     await turn();
@@ -124,8 +128,9 @@ describe('deadline()', () => {
     let calls = 0;
     const before = timers();
     const callOff = deadline(1, () => { calls++; });
-    block(NOTICED_MS);
-    await new Promise<void>(resolve => { setTimeout(resolve, 1); }); // due with it, and behind it in line
+    const next = new Promise<void>(resolve => { setTimeout(resolve, 1); });
+    block(NOTICED_MS); // both are due now, one behind the other
+    await next;
     assert.equal(timers(), before + 1);
     callOff();
     assert.equal(timers(), before);
