@@ -120,6 +120,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #fruitlessLoops = 0;
 
   #isAdvancing = false;
+  #isStarting = false;
   #isHeldBack = false;
   #heardMs = 0;
   #presses = 0;
@@ -233,7 +234,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     return { id: this.#submitted++, job, attempt: 1, caller };
   }
 
-  /** Workers are started at once, jobs are given when the caller's turn is over: it may have more of them. */
+  /** A worker is started at once, jobs are given when the caller's turn is over: it may have more of them. */
   #queueChanged(): void {
     if (this.#phase === 'gone') return;
     this.#startWorkers();
@@ -300,11 +301,18 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     return call !== undefined && (job === undefined || call.id < job.id) ? this.#calls.shift() : job && this.#queue.take();
   }
 
+  /** One worker a turn of the event loop, as a fork takes milliseconds: a Ctrl-C is heard between two of them. */
   #startWorkers(): void {
-    if (this.#phase !== 'running' || this.#workers.size >= this.#settings.workers) return;
-    let wanted = this.#waitingCount;
+    if (this.#isStarting || this.#startPause !== undefined || this.#phase !== 'running') return;
+    let wanted = this.#calls.size + (this.#isHeldBack ? 0 : this.#queue.size);
     for (const worker of this.#workers) if (worker.state !== 'busy') wanted--;
-    while (wanted-- > 0 && this.#workers.size < this.#settings.workers && this.#startPause === undefined && !this.#isHeldBack) this.#startWorker();
+    if (wanted <= 0 || this.#workers.size >= this.#settings.workers) return;
+    this.#startWorker();
+    this.#isStarting = true;
+    setImmediate(() => {
+      this.#isStarting = false;
+      this.#advance();
+    });
   }
 
   #startWorker(): void {

@@ -115,7 +115,7 @@ describe('deadline()', () => {
     let judged = false;
     deadline(DEADLINE_MS, () => { judged = true; });
     let blocks = 0;
-    while (!judged) {
+    while (!judged && blocks < 10) {
       block(DEADLINE_MS + NOTICED_MS);
       blocks++;
       await turn();

@@ -44,6 +44,13 @@ describe('defaults()', () => {
       cwd: undefined,
     });
   });
+
+  it('has the flags of this process as they are now', () => {
+    process.execArgv.push('--stack-trace-limit=7');
+    const { execArgv } = defaults();
+    process.execArgv.pop();
+    assert.equal(execArgv.at(-1), '--stack-trace-limit=7');
+  });
 });
 
 describe('inheritedFlags()', () => {
@@ -235,12 +242,5 @@ describe('new ProcessPool()', () => {
     assert.throws(() => new ProcessPool(import.meta.url, { workers: 0 }), { name: 'RangeError', message: 'Cannot create a pool as `workers` must be an integer >= 1: received 0' });
     assert.throws((): unknown => Reflect.construct(ProcessPool, [import.meta.url, { worker: 1 }]), { name: 'TypeError', message: 'Cannot create a pool as there is no option `worker`: the nearest is `workers`' });
     assert.equal(process.listenerCount('SIGINT'), listeners);
-  });
-});
-
-describe('inheritedFlags()', () => {
-  it('keeps the flags of this process, but for an inspector\'s port and a program on the command line', () => {
-    assert.deepEqual(inheritedFlags(['--no-warnings', '--inspect-brk=9229', '--inspect', '--import', './hook.js']), ['--no-warnings', '--import', './hook.js']);
-    for (const flag of ['-e', '--eval', '-p', '--print', '-pe']) assert.deepEqual(inheritedFlags(['--expose-gc', flag, '1 + 1', '--input-type=module']), ['--expose-gc']);
   });
 });

@@ -28,7 +28,7 @@ describe('a pool', { concurrency: 2 }, () => {
     void pool.run({ do: 'spin', ms: 1 });
     assert.equal(pool.stats().workers.starting, 1);
     for (let i = 0; i < 9; i++) void pool.jobs.put({ do: 'spin', ms: 1 });
-    assert.equal(pool.stats().workers.starting, 3);
+    assert.equal(pool.stats().workers.starting, 1, 'one worker a turn of the event loop');
     const { report } = await finish(pool);
     assert.equal(report.workers.length, 3);
   });
