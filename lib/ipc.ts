@@ -2,7 +2,8 @@
 // resolves when the message has left the process, large values in pieces, and how a value becomes bytes.
 // It knows neither what the messages mean nor who is on the other side.
 
-import { isNativeError } from 'node:util/types';
+import { inspect } from 'node:util';
+import { isNativeError, isTypedArray } from 'node:util/types';
 import { deserialize, serialize } from 'node:v8';
 import type { PieceMessage, Wire } from './protocol.ts';
 
@@ -112,7 +113,7 @@ export function pack(value: unknown, name: string): Packed {
     if (!isError(value)) return serialize(value);
     return Buffer.concat([Uint8Array.of(ERROR_TAG), serialize(describeError(value, new Map()))]);
   } catch (cause) {
-    const [where, what] = locate(value, name, new Set());
+    const [where, what] = locate(value, name, new Set()) ?? [name, kindOfValue(value)];
     throw new DOMException(`Cannot send \`${name}\` to another process as \`${where}\` cannot be cloned: it is ${what}`, { name: 'DataCloneError', cause });
   }
 }
@@ -127,7 +128,10 @@ export function packReason(reason: unknown): Packed {
 }
 
 function unpack(bytes: Uint8Array): unknown {
-  return bytes[0] === ERROR_TAG ? rebuildError(deserialize(bytes.subarray(1)), new Map()) : deserialize(bytes);
+  if (bytes[0] === ERROR_TAG) return rebuildError(deserialize(bytes.subarray(1)), new Map());
+  const value: unknown = deserialize(bytes);
+  // v8 makes a typed array a view on all that came with it, or on a pool: its own `buffer` must be its own.
+  return isTypedArray(value) && !Buffer.isBuffer(value) ? value.slice() : value;
 }
 
 /** An error as plain data. v8 keeps neither own properties nor, on every Node version, `cause`; shared and cyclic errors stay so. */
@@ -216,25 +220,35 @@ function isCloneable(value: unknown): boolean {
   }
 }
 
-/** Where in a value the first thing is that cannot be cloned, as a path like `job.items[3].callback`, and what it is. */
-function locate(value: unknown, path: string, seen: Set<unknown>): [where: string, what: string] {
+/** A path longer than this helps nobody, and each step costs a clone of what is left. */
+const MOST_STEPS = 30;
+
+/**
+ * Where in a value the first thing is that cannot be cloned, as a path like `job.items[3].callback`, and what it is. Undefined
+ * where it is part of something that is being searched already: cycles end there.
+ */
+function locate(value: unknown, path: string, seen: Set<unknown>): [where: string, what: string] | undefined {
   seen.add(value);
+  let isInCycle = false;
   for (const [step, read] of children(value)) {
     const where = path + step;
     try {
       const child = read();
-      if (!seen.has(child) && !isCloneable(child)) return locate(child, where, seen);
+      if (isCloneable(child)) continue;
+      isInCycle ||= seen.has(child);
+      const found = seen.has(child) ? undefined : seen.size > MOST_STEPS ? [where, kindOfValue(child)] as const : locate(child, where, seen);
+      if (found !== undefined) return [...found];
     } catch (error) {
-      return [where, `a getter that throws ${String(error)}`];
+      return [where, `a getter that throws ${error instanceof Error ? error.message : inspect(error, { depth: 0 })}`];
     }
   }
-  return [path, kindOfValue(value)];
+  return isInCycle ? undefined : [path, kindOfValue(value)];
 }
 
 /** The parts that a clone would visit, each with its step in the path. */
 function* children(value: unknown): Generator<[step: string, read: () => unknown]> {
   if (typeof value !== 'object' || value === null) return;
-  if (value instanceof Map) for (const [key, item] of value) yield [`.get(${String(key)})`, () => item];
+  if (value instanceof Map) for (const [key, item] of value) yield [`.get(${inspect(key, { depth: 0 })})`, () => item];
   else if (value instanceof Set) for (const item of value) yield ['.values()', () => item];
   else for (const key of Object.keys(value)) yield [Array.isArray(value) ? `[${key}]` : `.${key}`, () => Reflect.get(value, key)];
 }

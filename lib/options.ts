@@ -2,7 +2,7 @@
 // Whatever is wrong with them is said at the constructor, with what was wanted and what was found.
 
 import { constants, availableParallelism } from 'node:os';
-import type { Stream } from 'node:stream';
+import { Stream } from 'node:stream';
 import { isAbsolute } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -78,19 +78,22 @@ export const defaults = (): Settings => ({
 /** Designed, and not built yet: refused like an unknown option rather than silently ignored. */
 const NOT_BUILT = ['chunkSize', 'timeoutMs', 'retries', 'maxJobsPerWorker', 'maxWorkerMemory', 'minWorkers', 'idleTimeoutMs', 'ownGroup'];
 
-/** Node's flags of this process, less those that cannot be for another one: an inspector's port, a program on the command line. */
+/** Flags that cannot be for another process: an inspector's port, a program on the command line; and those that take the next word. */
+const OWN_FLAG = /^(-e|-p|-pe|--eval|--print|--input-type|--inspect[a-z-]*)(=|$)/;
+const OWN_FLAG_AND_WORD = /^(-e|-p|-pe|--eval|--print|--input-type|--inspect-port)$/;
+
+/** Node's flags of this process, less those of its own. */
 export function inheritedFlags(flags: readonly string[]): string[] {
-  const isProgram = (flag: string | undefined): boolean => /^(-e|-p|-pe|--eval|--print)$/.test(flag ?? '');
-  return flags.filter((flag, i) => !/^--(inspect|input-type)/.test(flag) && !isProgram(flag) && !isProgram(flags[i - 1]));
+  return flags.filter((flag, i) => !OWN_FLAG.test(flag) && !OWN_FLAG_AND_WORD.test(flags[i - 1] ?? ''));
 }
 
 /** Fills in the defaults. @throws TypeError for an unknown option or a wrong shape; RangeError for a number out of range. */
 export function settings(options: PoolOptions): Settings {
-  if (typeof options !== 'object' || options === null) throw wrong(TypeError, 'the options', 'an object', options);
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw wrong(TypeError, 'the options', 'an object', options);
   const known = defaults();
   for (const name of Object.keys(options)) {
     if (NOT_BUILT.includes(name)) throw new TypeError(`Cannot create a pool as the option \`${name}\` is not built yet`);
-    if (!(name in known)) throw new TypeError(`Cannot create a pool as there is no option \`${name}\`: the nearest is \`${nearest(name, Object.keys(known))}\``);
+    if (!Object.hasOwn(known, name)) throw new TypeError(`Cannot create a pool as there is no option \`${name}\`: the nearest is \`${nearest(name, Object.keys(known))}\``);
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const all: Settings = { ...known, ...given };
@@ -141,7 +144,7 @@ function checkStdio(stdio: unknown): void {
   const wanted = "'inherit', 'ignore', or an array of three of these, descriptors or streams";
   if (Array.isArray(stdio) ? stdio.length !== 3 : stdio !== 'inherit' && stdio !== 'ignore') throw wrong(TypeError, '`stdio`', wanted, stdio);
   for (const entry of entries) {
-    const isOther = (typeof entry === 'object' && entry !== null) || (Number.isInteger(entry) && entry >= 0);
+    const isOther = entry instanceof Stream || (Number.isInteger(entry) && entry >= 0);
     if (entry !== 'inherit' && entry !== 'ignore' && !isOther) throw wrong(TypeError, '`stdio`', wanted, entry);
   }
 }

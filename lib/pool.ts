@@ -124,6 +124,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #isHeldBack = false;
   #heardMs = 0;
   #presses = 0;
+  #latePresses = 0;
   #hold: NodeJS.Timeout | undefined;
   #callOffJudgement = (): void => {};
   readonly #ignoreSignals: () => void;
@@ -163,7 +164,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
    * pool was interrupted or terminated, marked as handled; PoolClosedError after `close()`; a DataCloneError if the job
    * cannot be cloned; TypeError on a module with a manual loop, whose values belong to no call.
    */
-  run(job: JobOf<Module>): Promise<ValueOf<Module>> {
+  run(job: JobOf<Module>, options?: never): Promise<ValueOf<Module>> {
+    if (options !== undefined) return Promise.reject(new TypeError('Cannot run the job as the options of `run` are not built yet'));
     const caller = deferred<ValueOf<Module>>();
     if (this.#end !== undefined) overtake(caller, 'pending', this.#end);
     else if (this.#queue.closed) caller.reject(new PoolClosedError());
@@ -226,6 +228,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       this.#terminate(this.#settings.graceMs);
     }
     await this.#over.promise;
+    this.#ignoreSignals();
   }
 
   // ---- What comes in
@@ -292,9 +295,13 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     }
   }
 
-  /** First come, first served; jobs whose results nobody fetches in time are held back. */
+  /**
+   * First come, first served; jobs whose results nobody fetches in time are held back: not before the first read, not from a
+   * join, and not while a `put()` waits for room, as whoever awaits that inside the loop over the results waits for himself.
+   */
   #takeNext(): PoolJobOf<Module> | undefined {
-    const isFull = this.results.size >= this.#settings.resultCapacity && this.results.beingRead && !this.#isJoining;
+    const isReadSlowly = this.results.size >= this.#settings.resultCapacity && this.results.beingRead;
+    const isFull = isReadSlowly && !this.#isJoining && !this.#queue.isPutHeld;
     this.#isHeldBack = isFull && this.#queue.size > 0;
     const job = isFull ? undefined : this.#queue.peek();
     const call = this.#calls.peek();
@@ -334,7 +341,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       });
       this.#workers.add(worker);
     } catch (cause) {
-      this.#diedStarting(round, null, cause);
+      this.#diedStarting(round, { exitCode: null, signal: null }, cause);
       return;
     }
     if (this.#died > this.#replaced) this.#replaced++;
@@ -382,7 +389,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
     if (this.#phase === 'running' && !worker.hasLeftInOrder) {
       this.#died++;
-      if (!worker.wasReady) this.#diedStarting(round, report.signal, cause);
+      if (!worker.wasReady) this.#diedStarting(round, report, cause);
       else if (worker.leftEarly) this.#loopLeftEarly(report);
     }
     this.#advance();
@@ -396,12 +403,12 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   }
 
   /** A worker died before it was ready. Those of one round of starts count once: they died of the same thing. */
-  #diedStarting(round: number, signal: NodeJS.Signals | null, cause: unknown): void {
+  #diedStarting(round: number, { exitCode, signal }: { exitCode: number | null; signal: NodeJS.Signals | null }, cause: unknown): void {
     if (signal !== null) return this.#pauseStarts(START_AFTER_SIGNAL_MS);
     if (round !== this.#startRound) return;
     this.#startRound++;
     const pauseMs = START_AGAIN_MS[this.#failedRounds++];
-    if (pauseMs === undefined) this.#fail(`Cannot start a worker as it ends before it is ready, ${this.#failedRounds} times in a row (${this.#module.href})`, cause);
+    if (pauseMs === undefined) this.#fail(`Cannot start a worker as it ends before it is ready, ${this.#failedRounds} times in a row, ${exitCode === null ? `with ${String(cause)}` : `with exit code ${exitCode}`} (${this.#module.href})`, cause);
     else this.#pauseStarts(pauseMs);
   }
 
@@ -428,9 +435,15 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   /** Policy `terminate`: the three steps, then SIGKILL. Policy `finish`: finish, the three steps, SIGKILL. */
   #press(signal: NodeJS.Signals): void {
     this.#presses++;
-    if (this.#presses === 1) this.#interrupt(signal);
+    if (this.#phase === 'gone') this.#pressedLate();
+    else if (this.#presses === 1) this.#interrupt(signal);
     else if (this.#presses === 2 && this.#settings.interruptPolicy === 'finish') this.#terminate(this.#settings.graceMs);
     else for (const worker of this.#workers) worker.kill('SIGKILL');
+  }
+
+  /** The pool is gone and its results wait. Where nobody is reading them, the second press gives Ctrl-C back, unread or not. */
+  #pressedLate(): void {
+    if (!this.results.beingRead && ++this.#latePresses === 2) this.#ignoreSignals();
   }
 
   #interrupt(signal: NodeJS.Signals | null): void {
@@ -485,7 +498,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     else {
       end.error.report = report;
       // Where nobody reads, runs or joins, it is an unhandled rejection: never silence.
-      if (wasBeingRead || this.#pending.some(({ caller }) => caller !== null)) this.#joined.promise.catch(() => {});
+      if (wasBeingRead || [...this.#lost, ...this.#pending].some(({ caller }) => caller !== null)) this.#joined.promise.catch(() => {});
       this.#joined.reject(end.error);
     }
     this.#over.resolve();

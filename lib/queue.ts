@@ -81,6 +81,7 @@ export class JobQueue<Job, Entry extends object = object> {
   readonly #producers = new Set<{ wake: () => void }>();
   #closed = false;
   #ended = false;
+  #isPutHeld = false;
   /** What producers wait for while more than the capacity wait: one promise for all of them. */
   #room: Deferred<boolean> | undefined;
 
@@ -110,6 +111,7 @@ export class JobQueue<Job, Entry extends object = object> {
     if (this.#closed) return Promise.reject(new PoolClosedError());
     if (this.#ended) return NOT_TAKEN;
     this.#take(job);
+    this.#isPutHeld = this.#room !== undefined;
     return this.#room?.promise ?? TAKEN;
   }
 
@@ -138,7 +140,7 @@ export class JobQueue<Job, Entry extends object = object> {
     } finally {
       this.#producers.delete(producer);
     }
-    closeIterator(iterator);
+    void closeIterator(iterator);
     if (this.#closed) throw new PoolClosedError();
     return count;
   }
@@ -149,6 +151,11 @@ export class JobQueue<Job, Entry extends object = object> {
     this.#closed = true;
     this.#wake();
     this.#sink.changed();
+  }
+
+  /** @internal Whether somebody may be waiting for room in `put()`: for all that one knows, the reader of the results. */
+  get isPutHeld(): boolean {
+    return this.#isPutHeld;
   }
 
   /** @internal The entry that has waited longest. */
@@ -185,6 +192,7 @@ export class JobQueue<Job, Entry extends object = object> {
   #letIn(): void {
     this.#room?.resolve(true);
     this.#room = undefined;
+    this.#isPutHeld = false;
   }
 
   #wake(): void {
@@ -343,7 +351,11 @@ function nextOrWake<T>(next: PromiseLike<T>, producer: { wake: () => void }): Pr
   });
 }
 
-/** Tells an iterator that nobody will ask again, and waits for nothing: it may be in the middle of a wait that never ends. */
-function closeIterator(iterator: AnyIterator<unknown>): void {
-  Promise.resolve(iterator.return?.()).catch(() => {});
+/** Tells an iterator that nobody will ask again. Nobody waits for it either: it may be in the middle of a wait that never ends. */
+async function closeIterator(iterator: AnyIterator<unknown>): Promise<void> {
+  try {
+    await iterator.return?.();
+  } catch {
+    // what it throws at its end concerns nobody any more
+  }
 }

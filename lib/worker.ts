@@ -133,7 +133,7 @@ process.on('uncaughtExceptionMonitor', error => { lateError = error; });
 
 /** A worker that ends in any other way can still send, in one synchronous write, what is done and how far it was. */
 process.on('exit', () => {
-  if (phase === 'starting' || phase === 'left') return;
+  if (phase === 'left') return;
   if (outcomes.length > 0 && !channel.hasStaged) void sendOutcomes(outcomes, settled);
   void channel.send({ type: 'exiting', started, error: packReason(lateError) });
 });
@@ -313,13 +313,18 @@ async function runLoop(loop: Loop): Promise<void> {
     },
     [Symbol.asyncIterator]: () => jobs,
   };
+  const put = async (value: unknown): Promise<void> => {
+    if (current === beforeFirst) throw new Error('Cannot put a result as there is no job yet: ask for the first one before');
+    if (phase !== 'working') throw new Error('Cannot put a result as the worker is leaving');
+    if (!isSmall(value)) shield();
+    outcomes.push({ value: channel.stage(pack(value, 'value')), id: current.jobId });
+    await flush();
+  };
   const results: ResultWriter<unknown> = {
-    put: async value => {
-      if (current === beforeFirst) throw new Error('Cannot put a result as there is no job yet: ask for the first one before');
-      if (phase !== 'working') throw new Error('Cannot put a result as the worker is leaving');
-      if (!isSmall(value)) shield();
-      outcomes.push({ value: channel.stage(pack(value, 'value')), id: current.jobId });
-      await flush();
+    put: value => {
+      const sent = put(value);
+      if (phase !== 'working') sent.catch(() => {}); // a loop that does not look is not to die of it while it cleans up
+      return sent;
     },
   };
   try {

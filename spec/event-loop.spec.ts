@@ -76,6 +76,16 @@ describe('a signal', { concurrency: 2 }, () => {
     assert.equal(signal, 'SIGINT');
   });
 
+  it('is the program\'s own again after the second press, where nobody reads the results, and at once after disposal', async () => {
+    for (const [scene, times] of [['unread', 3], ['disposed', 1]] as const) {
+      const unread = program(scene);
+      await unread.says(/^over/m);
+      await unread.press({ times, gapMs: 150 });
+      const { signal } = await unread.ended;
+      assert.equal(signal, 'SIGINT', scene);
+    }
+  });
+
   it('does nothing to a pool without interrupt signals, whose workers it reaches', async () => {
     const none = program('no-signals');
     await none.says(/^started/m);

@@ -128,6 +128,16 @@ describe('a manual loop', { concurrency: 2 }, () => {
     await said('Cannot put a result as the worker is leaving');
   });
 
+  it('that does not look at its puts is not ended by one that comes too late: it cleans up', async t => {
+    const { stdio, said } = words(t);
+    const pool = poolOf<Loop>(t, 'loop', { workers: 1, stdio });
+    void pool.jobs.put({ late: true, unseen: true });
+    await said('late');
+    const report = await pool.interrupt();
+    assert.deepEqual([report.workers[0]?.exitCode, report.lost.length], [0, 1]);
+    await said('put after the end');
+  });
+
   it('rejects `run`, whose value would belong to no call', async t => {
     const pool = poolOf<Loop>(t, 'loop', { workers: 1 });
     await assert.rejects(pool.run({ put: 1 }), /TypeError: Cannot run a job on a module with a manual loop/);

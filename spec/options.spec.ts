@@ -65,6 +65,7 @@ describe('inheritedFlags()', () => {
   });
 
   it('keeps a program on the command line to itself', () => {
+    assert.deepEqual(inheritedFlags(['--eval=1 + 1', '--print=1', '--input-type', 'module', '--inspect-port', '0', '--require', 'x']), ['--require', 'x']);
     for (const flag of ['-e', '-p', '-pe', '--eval', '--print']) {
       assert.deepEqual(inheritedFlags(['--no-warnings', flag, 'work()', '--expose-gc']), ['--no-warnings', '--expose-gc']);
     }

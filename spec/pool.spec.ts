@@ -143,6 +143,11 @@ describe('run', { concurrency: 2 }, () => {
     await pool.terminate();
   });
 
+  it('takes no options yet, and says so', async t => {
+    // @ts-expect-error It does not compile either.
+    await assert.rejects(poolOf<Echo>(t, 'echo').run(1, { timeoutMs: 5 }), /TypeError: Cannot run the job as the options of `run` are not built yet/);
+  });
+
   it('rejects with JobLostError after an interrupt, which nobody has to handle', async t => {
     const { stdio, said } = words(t);
     const pool = workPool(t, { workers: 1, stdio });
@@ -241,6 +246,17 @@ describe('the result queue', () => {
       assert.deepEqual([count, sum], [500_000, 499_999 * 250_000]);
     });
   }
+
+  it('holds nothing back from whoever awaits a `put()` in the loop over it', async t => {
+    const pool = poolOf<Echo>(t, 'echo', { jobCapacity: 2, resultCapacity: 2 });
+    for (let n = 0; n < 50; n++) void pool.jobs.put(n);
+    let read = 0;
+    for await (const { job } of pool.results) {
+      if (Number(job) < 50) await pool.jobs.put(Number(job) + 50);
+      if (++read === 100) break;
+    }
+    assert.equal(read, 100);
+  });
 
   it('holds nothing back from a join, though a reader stopped in the middle', async t => {
     const pool = poolOf<Echo>(t, 'echo', { resultCapacity: 2 });

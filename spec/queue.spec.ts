@@ -376,6 +376,13 @@ describe('JobQueue.putAll()', () => {
     assert.deepEqual(sources.map(({ closed }) => closed), [1, 1]);
   });
 
+  it('resolves to its count though the iterable throws while it is closed, as the queue ends', async () => {
+    const queue = new JobQueue<number, { job: number }>(1, { admit: job => ({ job }), changed: () => {} });
+    const putting = queue.putAll((function* () { try { for (;;) yield 1; } finally { throw new RangeError('at its end'); } })());
+    queue.end();
+    assert.equal(await putting, 2);
+  });
+
   it('rejects with what an iterable throws, and what it gave before stays', async () => {
     const broken = new Error('broken source');
     function* breaks(): Generator<number> {

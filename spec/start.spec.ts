@@ -161,7 +161,7 @@ describe('a worker module that', { concurrency: 2 }, () => {
     for (let n = 0; n < 4; n++) void pool.jobs.put(n);
     const error = await pool.join().then(() => undefined, (reason: unknown) => reason);
     assert.ok(error instanceof WorkerStartError);
-    assert.match(error.message, /ends before it is ready, 4 times in a row/);
+    assert.match(error.message, /ends before it is ready, 4 times in a row, with exit code 9/);
     const exitCodes = error.report?.workers.map(({ exitCode }) => exitCode) ?? [];
     assert.ok(exitCodes.length > 4 && exitCodes.length <= 8, 'two workers were tried four times, the last two at once');
     assert.deepEqual(exitCodes.slice(0, 7), [9, 9, 9, 9, 9, 9, 9]);
@@ -194,6 +194,14 @@ describe('a worker module that', { concurrency: 2 }, () => {
     const error = await pool.join().then(() => undefined, (reason: unknown) => reason);
     assert.ok(error instanceof WorkerStartError);
     assert.match(String(error.cause), /E2BIG/);
+  });
+
+  it('fails a pool with a job under way leaves no rejection unhandled, where `run` was handled', async t => {
+    const pool = poolOf<(job: number) => number>(t, 'first-only', { workers: 2, workerData: `${process.pid}-${Math.random()}` });
+    const settled = await Promise.allSettled([pool.run(60_000), pool.run(60_000)]);
+    assert.deepEqual(settled.map(({ status }) => status), ['rejected', 'rejected']);
+    for (const each of settled) assert.ok('reason' in each && each.reason instanceof WorkerStartError);
+    await new Promise(resolve => { setImmediate(resolve); });
   });
 
   it('fails a pool that nobody joins is an unhandled rejection, never silence', async () => {

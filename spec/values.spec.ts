@@ -82,6 +82,12 @@ describe('a value', () => {
     assert.deepEqual(await Promise.all(given), [[1], [1, 2], [1, 2, 3]]);
   });
 
+  it('that is a typed array has a `buffer` of its own', async t => {
+    const value = await workPool(t).run({ do: 'echo', value: new Float64Array([1, 2, 3]) });
+    assert.ok(value instanceof Float64Array);
+    assert.deepEqual([value.buffer.byteLength, value.byteOffset, [...value]], [24, 0, [1, 2, 3]]);
+  });
+
   it('that is returned as a thenable is what it resolves to', async t => {
     assert.equal(await workPool(t).run({ do: 'return', what: 'thenable' }), 'thenable');
   });
@@ -150,8 +156,11 @@ describe('what cannot be cloned', () => {
     ['function', /Cannot send `value`.*`value\.list\[1\]\.callback` cannot be cloned: it is a function/],
     ['symbol', /`value` cannot be cloned: it is a symbol/],
     ['promise-inside', /`value\.inner` cannot be cloned: it is of the class Promise/],
-    ['getter', /`value\.trap` cannot be cloned: it is a getter that throws Error: sprung/],
-    ['map', /`value\.get\(key\)\.values\(\)` cannot be cloned: it is a function/],
+    ['getter', /`value\.trap` cannot be cloned: it is a getter that throws sprung/],
+    ['map', /`value\.get\('key'\)\.values\(\)` cannot be cloned: it is a function/],
+    ['hostile getter', /`value\.trap` cannot be cloned: it is a getter that throws \[Object: null prototype\] {}/],
+    ['cyclic-graph', /`value\[2\]\.callback` cannot be cloned: it is a function/],
+    ['deep-function', /`value(\.deeper){31}` cannot be cloned: it is of the class Object/],
     ['cyclic-function', /`value\.deep\.callback` cannot be cloned: it is a function/],
   ];
   for (const [what, where] of returned) {
