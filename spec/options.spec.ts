@@ -88,14 +88,14 @@ describe('settings()', () => {
   });
 
   it('refuses options that are no object', () => {
-    const found = [[null, 'null'], [undefined, 'undefined'], [3, '3'], ['workers', "'workers'"], [true, 'true']] as const;
+    const found = [[null, 'null'], [undefined, 'undefined'], [3, '3'], ['workers', "'workers'"], [true, 'true'], [['workers', 2], 'an array']] as const;
     for (const [options, shown] of found) {
       assert.throws(() => untyped(options), { name: 'TypeError', message: `Cannot create a pool as the options must be an object: received ${shown}` });
     }
   });
 
   it('refuses an unknown option, and names the nearest that there is', () => {
-    const found = [['worker', 'workers'], ['CWD', 'cwd'], ['workersData', 'workerData'], ['interuptSignals', 'interruptSignals'], ['interruptPolice', 'interruptPolicy'], ['graceMillis', 'graceMs'], ['signals', 'signal'], ['jobsCapacity', 'jobCapacity'], ['resultsCapacity', 'resultCapacity'], ['stdin', 'stdio'], ['envs', 'env'], ['execArgs', 'execArgv'], ['pwd', 'cwd']] as const;
+    const found = [['worker', 'workers'], ['CWD', 'cwd'], ['workersData', 'workerData'], ['interuptSignals', 'interruptSignals'], ['interruptPolice', 'interruptPolicy'], ['graceMillis', 'graceMs'], ['signals', 'signal'], ['jobsCapacity', 'jobCapacity'], ['resultsCapacity', 'resultCapacity'], ['stdin', 'stdio'], ['envs', 'env'], ['execArgs', 'execArgv'], ['pwd', 'cwd'], ['toString', 'stdio']] as const;
     for (const [name, nearest] of found) {
       assert.throws(() => untyped({ [name]: 1 }), { name: 'TypeError', message: `Cannot create a pool as there is no option \`${name}\`: the nearest is \`${nearest}\`` });
     }
@@ -160,7 +160,7 @@ describe('settings()', () => {
   it('refuses anything else for `stdio`', () => {
     const wanted = "'inherit', 'ignore', or an array of three of these, descriptors or streams";
     refuses('stdio', 'TypeError', wanted, [['all', "'all'"], [null, 'null'], [1, '1'], [process.stderr, 'an object']]);
-    for (const [entry, shown] of [['ipc', "'ipc'"], [-1, '-1'], [1.5, '1.5'], [NaN, 'NaN'], [null, 'null'], [undefined, 'undefined'], [true, 'true']] as const) {
+    for (const [entry, shown] of [['ipc', "'ipc'"], [-1, '-1'], [1.5, '1.5'], [NaN, 'NaN'], [null, 'null'], [undefined, 'undefined'], [true, 'true'], [{}, 'an object'], [['inherit'], 'an array']] as const) {
       refuses('stdio', 'TypeError', wanted, [[[entry, 'inherit', 'inherit'], shown], [['inherit', 'inherit', entry], shown]]);
     }
   });

@@ -270,7 +270,7 @@ describe('the result queue', () => {
   });
 });
 
-describe('ending', { concurrency: 2 }, () => {
+describe('ending', () => {
   it('by interrupt, five times, is one interrupt; the job that ran is lost, those that waited are pending', async t => {
     const { stdio, said } = words(t);
     const pool = workPool(t, { workers: 1, stdio });
@@ -340,6 +340,22 @@ describe('ending', { concurrency: 2 }, () => {
       const report = await pool.join();
       assert.deepEqual([report.outcome, report.signal, report.exitCode, report.workers[0]?.signal], ['interrupted', 'SIGUSR2', 140, 'SIGKILL']);
     }
+  });
+
+  it('leaves a late Ctrl-C to the pool once, where nobody reads what it left, and then gives it back', async t => {
+    const pool = poolOf<Echo>(t, 'echo', { interruptSignals: ['SIGUSR2'] });
+    void pool.jobs.put('unread');
+    const { outcome } = await (pool.jobs.close(), pool.join());
+    const own = (): void => {};
+    process.on('SIGUSR2', own);
+    t.after(() => process.off('SIGUSR2', own));
+    const listeners: number[] = [];
+    for (let press = 0; press < 2; press++) {
+      process.kill(process.pid, 'SIGUSR2');
+      await setTimeout(150); // a press apart
+      listeners.push(process.listenerCount('SIGUSR2') - 1);
+    }
+    assert.deepEqual([outcome, listeners, pool.results.size], ['completed', [1, 0], 1]);
   });
 
   it('by policy `finish` and then terminate loses what runs', async t => {

@@ -254,6 +254,31 @@ describe('JobQueue.put()', () => {
   });
 });
 
+describe('JobQueue.isPutHeld', () => {
+  it('is true while a promise of put() stays pending', () => {
+    const { queue } = jobQueue(1);
+    void queue.put(0);
+    assert.equal(queue.isPutHeld, false);
+    void queue.put(1);
+    assert.equal(queue.isPutHeld, true);
+    queue.take();
+    assert.equal(queue.isPutHeld, false);
+    void queue.put(2);
+    assert.equal(queue.isPutHeld, true);
+    queue.end();
+    assert.equal(queue.isPutHeld, false);
+  });
+
+  it('is not for those who use putAll()', async () => {
+    const { queue } = jobQueue(1);
+    const putting = queue.putAll([0, 1, 2]);
+    assert.equal(queue.size, 2);
+    assert.equal(queue.isPutHeld, false);
+    queue.end();
+    assert.equal(await putting, 2);
+  });
+});
+
 describe('JobQueue.close()', () => {
   it('leaves what waits, and those who wait for room', async () => {
     const { queue } = jobQueue(1);

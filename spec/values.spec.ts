@@ -160,6 +160,7 @@ describe('what cannot be cloned', () => {
     ['map', /`value\.get\('key'\)\.values\(\)` cannot be cloned: it is a function/],
     ['hostile getter', /`value\.trap` cannot be cloned: it is a getter that throws \[Object: null prototype\] {}/],
     ['cyclic-graph', /`value\[2\]\.callback` cannot be cloned: it is a function/],
+    ['cyclic-map', /`value` cannot be cloned: it is of the class Map/],
     ['deep-function', /`value(\.deeper){31}` cannot be cloned: it is of the class Object/],
     ['cyclic-function', /`value\.deep\.callback` cannot be cloned: it is a function/],
   ];
