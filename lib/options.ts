@@ -30,8 +30,8 @@ export interface PoolOptions {
    */
   jobCapacity?: number;
   /**
-   * While somebody reads and no `join()` is pending, nothing more is given out while this many results wait
-   * to be read: an integer >= 1. Jobs of `run()` never wait for it. Default: 8192.
+   * While somebody reads, and neither a `join()` nor a `put()` is pending, nothing more is given out while this many
+   * results wait to be read: an integer >= 1. Jobs of `run()` never wait for it. Default: 8192.
    */
   resultCapacity?: number;
   /** stdin, stdout and stderr of the workers: one word for all three, or an array of words, descriptors or streams. Default: `'inherit'`. */
