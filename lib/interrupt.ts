@@ -34,7 +34,7 @@ export function onInterrupt(signals: readonly NodeJS.Signals[], callback: (signa
 function listen(signal: NodeJS.Signals): Watch {
   const callbacks: Watch['callbacks'] = new Set();
   const listener = (): void => {
-    for (const callback of [...callbacks]) callback(signal);
+    for (const callback of [...callbacks]) if (callbacks.has(callback)) callback(signal);
   };
   const watch = { listener, callbacks };
   watches.set(signal, watch);

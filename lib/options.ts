@@ -108,7 +108,7 @@ export function settings(options: PoolOptions): Settings {
   checkStdio(all.stdio);
   if (all.env !== undefined && (typeof all.env !== 'object' || all.env === null)) throw wrong(TypeError, '`env`', 'an object', all.env);
   if (!(Array.isArray(all.execArgv) && all.execArgv.every(flag => typeof flag === 'string'))) throw wrong(TypeError, '`execArgv`', 'an array of strings', all.execArgv);
-  if (all.cwd !== undefined && typeof all.cwd !== 'string' && !(all.cwd instanceof URL)) throw wrong(TypeError, '`cwd`', 'a path or a file: URL', all.cwd);
+  if (all.cwd !== undefined && typeof all.cwd !== 'string' && !(all.cwd instanceof URL && all.cwd.protocol === 'file:')) throw wrong(TypeError, '`cwd`', 'a path or a file: URL', all.cwd);
   return all;
 }
 
@@ -133,7 +133,7 @@ function checkWord(name: string, value: unknown, words: readonly string[]): void
 function checkSignals(signals: unknown): void {
   if (!Array.isArray(signals)) throw wrong(TypeError, '`interruptSignals`', 'an array of signal names', signals);
   for (const signal of signals) {
-    if (!(signal in constants.signals)) throw wrong(TypeError, '`interruptSignals`', 'an array of signal names', signal);
+    if (typeof signal !== 'string' || !Object.hasOwn(constants.signals, signal)) throw wrong(TypeError, '`interruptSignals`', 'an array of signal names', signal);
     if (signal === 'SIGKILL' || signal === 'SIGSTOP') throw wrong(TypeError, '`interruptSignals`', 'signals that a process can handle', signal);
   }
 }

@@ -341,7 +341,9 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       });
       this.#workers.add(worker);
     } catch (cause) {
-      this.#diedStarting(round, { exitCode: null, signal: null }, cause);
+      // What Node refuses by its shape, a stream without a descriptor say, it refuses every time.
+      if (cause instanceof TypeError) this.#fail(`Cannot start a worker with these options: ${cause.message}`, cause);
+      else this.#diedStarting(round, { exitCode: null, signal: null }, cause);
       return;
     }
     if (this.#died > this.#replaced) this.#replaced++;

@@ -131,8 +131,10 @@ export class JobQueue<Job, Entry extends object = object> {
       while (!this.#closed && !this.#ended) {
         const next = iterator.next();
         const step = isPromiseLike(next) ? await nextOrWake(next, producer) : next;
-        if (this.#closed || this.#ended || step === undefined) continue;
+        if (step === WOKEN) continue;
+        if (Object(step) !== step) throw new TypeError(`Cannot put all jobs as \`next()\` of the iterator must give an object: received ${String(step)}`);
         if (step.done === true) return count;
+        if (this.#closed || this.#ended) continue;
         this.#take(step.value);
         count++;
         if (this.#room !== undefined) await this.#room.promise;
@@ -258,6 +260,7 @@ export class ResultQueue<Job, Value> implements AsyncIterable<Result<Job, Value>
       },
       return: () => {
         this.#leave(reader, null);
+        for (const other of this.#readers.drain()) if (other !== reader) this.#readers.push(other);
         this.#changed();
         return Promise.resolve({ done: true, value: undefined });
       },
@@ -268,10 +271,9 @@ export class ResultQueue<Job, Value> implements AsyncIterable<Result<Job, Value>
 
   /** @internal */
   push(result: Result<Job, Value>): void {
-    for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift()) {
-      if (reader.give(result)) return;
-    }
-    this.#waiting.push(result);
+    const reader = this.#readers.shift();
+    if (reader === undefined) this.#waiting.push(result);
+    else reader.give(result);
   }
 
   /** @internal Nothing more will come. */
@@ -297,11 +299,8 @@ class Reader<Item extends object> {
     return step.promise;
   }
 
-  /** Whether somebody waited for it: a reader that has left takes nothing. */
-  give(item: Item): boolean {
-    const step = this.#waiting.shift();
-    step?.resolve({ done: false, value: item });
-    return step !== undefined;
+  give(item: Item): void {
+    this.#waiting.shift()?.resolve({ done: false, value: item });
   }
 
   leave(error: Error | null): void {
@@ -343,10 +342,12 @@ function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof value === 'object' && value !== null && 'then' in value;
 }
 
-/** Resolves to what the iterator gives, or to undefined when the producer is woken before. */
-function nextOrWake<T>(next: PromiseLike<T>, producer: { wake: () => void }): Promise<T | undefined> {
+const WOKEN = Symbol('woken');
+
+/** Resolves to what the iterator gives, or to WOKEN when the producer is woken before. */
+function nextOrWake<T>(next: PromiseLike<T>, producer: { wake: () => void }): Promise<T | typeof WOKEN> {
   return new Promise((resolve, reject) => {
-    producer.wake = () => resolve(undefined);
+    producer.wake = () => resolve(WOKEN);
     next.then(resolve, reject);
   });
 }

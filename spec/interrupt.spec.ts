@@ -77,6 +77,19 @@ describe('onInterrupt()', () => {
     assert.deepEqual(calls, ['first', 'second', 'third']);
   });
 
+  it('calls nobody any more whom another one removed in the same press', async () => {
+    const calls: string[] = [];
+    const removals: (() => void)[] = [];
+    for (const name of ['first', 'second']) {
+      removals.push(onInterrupt(['SIGURG'], () => {
+        calls.push(name);
+        for (const remove of removals) remove();
+      }));
+    }
+    await send('SIGURG');
+    assert.deepEqual(calls, ['first']);
+  });
+
   it('counts presses for each who asked: one who came late hears the next signal', async () => {
     const calls: string[] = [];
     const removeEarly = onInterrupt(['SIGURG'], () => calls.push('early'));

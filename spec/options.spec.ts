@@ -129,7 +129,7 @@ describe('settings()', () => {
 
   it('takes names of signals for `interruptSignals`, or none', () => {
     takes('interruptSignals', [[], ['SIGINT'], ['SIGINT', 'SIGTERM', 'SIGHUP']]);
-    refuses('interruptSignals', 'TypeError', 'an array of signal names', [['SIGINT', "'SIGINT'"], [null, 'null'], [{ 0: 'SIGINT' }, 'an object'], [['SIGINT', 'SIGFOO'], "'SIGFOO'"], [['sigint'], "'sigint'"], [[2], '2'], [[undefined], 'undefined']]);
+    refuses('interruptSignals', 'TypeError', 'an array of signal names', [['SIGINT', "'SIGINT'"], [null, 'null'], [{ 0: 'SIGINT' }, 'an object'], [['SIGINT', 'SIGFOO'], "'SIGFOO'"], [['sigint'], "'sigint'"], [[2], '2'], [[undefined], 'undefined'], [[['SIGINT']], 'an array'], [[Object.create(null)], 'an object']]);
   });
 
   it('refuses the signals that no process can handle for `interruptSignals`', () => {
@@ -189,7 +189,7 @@ describe('settings()', () => {
 
   it('takes a path or a URL for `cwd`', () => {
     takes('cwd', ['/', '.', new URL('file:///')]);
-    refuses('cwd', 'TypeError', 'a path or a file: URL', [[null, 'null'], [1, '1'], [['/'], 'an array'], [{ href: 'file:///' }, 'an object']]);
+    refuses('cwd', 'TypeError', 'a path or a file: URL', [[null, 'null'], [1, '1'], [['/'], 'an array'], [{ href: 'file:///' }, 'an object'], [new URL('http://localhost/'), 'an object']]);
   });
 });
 

@@ -330,30 +330,30 @@ describe('ending', () => {
   it('by a signal: the first press finishes or stops, the next one stops or kills; presses within 100 ms are one', async t => {
     for (const interruptPolicy of ['terminate', 'finish'] as const) {
       const { stdio, said } = words(t);
-      const pool = workPool(t, { workers: 1, interruptPolicy, interruptSignals: ['SIGUSR2'], stdio, graceMs: 60_000 });
+      const pool = workPool(t, { workers: 1, interruptPolicy, interruptSignals: ['SIGURG'], stdio, graceMs: 60_000 });
       void pool.jobs.put({ do: 'deaf', word: 'cannot be terminated' });
       await said('cannot be terminated');
       for (let press = 0; press < (interruptPolicy === 'finish' ? 3 : 2); press++) {
-        for (let again = 0; again < 10; again++) process.kill(process.pid, 'SIGUSR2');
+        for (let again = 0; again < 10; again++) process.kill(process.pid, 'SIGURG');
         await setTimeout(150); // a press apart
       }
       const report = await pool.join();
-      assert.deepEqual([report.outcome, report.signal, report.exitCode, report.workers[0]?.signal], ['interrupted', 'SIGUSR2', 140, 'SIGKILL']);
+      assert.deepEqual([report.outcome, report.signal, report.exitCode, report.workers[0]?.signal], ['interrupted', 'SIGURG', 151, 'SIGKILL']);
     }
   });
 
   it('leaves a late Ctrl-C to the pool once, where nobody reads what it left, and then gives it back', async t => {
-    const pool = poolOf<Echo>(t, 'echo', { interruptSignals: ['SIGUSR2'] });
+    const pool = poolOf<Echo>(t, 'echo', { interruptSignals: ['SIGURG'] });
     void pool.jobs.put('unread');
     const { outcome } = await (pool.jobs.close(), pool.join());
     const own = (): void => {};
-    process.on('SIGUSR2', own);
-    t.after(() => process.off('SIGUSR2', own));
+    process.on('SIGURG', own);
+    t.after(() => process.off('SIGURG', own));
     const listeners: number[] = [];
     for (let press = 0; press < 2; press++) {
-      process.kill(process.pid, 'SIGUSR2');
+      process.kill(process.pid, 'SIGURG');
       await setTimeout(150); // a press apart
-      listeners.push(process.listenerCount('SIGUSR2') - 1);
+      listeners.push(process.listenerCount('SIGURG') - 1);
     }
     assert.deepEqual([outcome, listeners, pool.results.size], ['completed', [1, 0], 1]);
   });

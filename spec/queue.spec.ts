@@ -401,6 +401,20 @@ describe('JobQueue.putAll()', () => {
     assert.deepEqual(sources.map(({ closed }) => closed), [1, 1]);
   });
 
+  it('resolves to its count when the iterable itself closes the queue at its end', async () => {
+    const queue = new JobQueue<number, { job: number }>(1, { admit: job => ({ job }), changed: () => {} });
+    assert.equal(await queue.putAll((function* () { yield 1; queue.close(); })()), 1);
+  });
+
+  it('rejects with a TypeError when a step of the iterator is none', async () => {
+    for (const step of [undefined, 5]) {
+      const queue = new JobQueue<number, { job: number }>(1, { admit: job => ({ job }), changed: () => {} });
+      const broken = { [Symbol.asyncIterator]: () => ({ next: async () => step }) };
+      // @ts-expect-error It does not compile either.
+      await assert.rejects(queue.putAll(broken), /TypeError: Cannot put all jobs as `next\(\)` of the iterator must give an object: received (undefined|5)/);
+    }
+  });
+
   it('resolves to its count though the iterable throws while it is closed, as the queue ends', async () => {
     const queue = new JobQueue<number, { job: number }>(1, { admit: job => ({ job }), changed: () => {} });
     const putting = queue.putAll((function* () { try { for (;;) yield 1; } finally { throw new RangeError('at its end'); } })());

@@ -1,6 +1,7 @@
 // Starting and leaving: setup and teardown, once in each worker, and what becomes of a pool whose workers cannot start.
 
 import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
 import { WorkerStartError } from 'drainpool';
 import type { Life } from './fixtures/life.ts';
@@ -186,6 +187,12 @@ describe('a worker module that', { concurrency: 2 }, () => {
     assert.ok(error instanceof WorkerStartError);
     assert.match(String(error.cause), /ENOENT/);
     assert.deepEqual(error.report?.workers, []);
+  });
+
+  it('cannot be started with a stream that has no descriptor fails the pool at once', async t => {
+    const pool = poolOf<(job: number) => number>(t, 'echo', { stdio: ['ignore', new PassThrough(), 'inherit'] });
+    const running = pool.run(1);
+    await assert.rejects(running, /WorkerStartError: Cannot start a worker with these options/);
   });
 
   it('cannot be started at all, as its environment is too large, fails the pool after four tries', async t => {
