@@ -120,7 +120,7 @@ describe('hash-tree', () => {
     assert.equal(linesOf(tree).length, 200);
     const [done, failed, lost, pending] = INTERRUPTED.exec(stderr)?.slice(-4).map(Number) ?? assert.fail(stderr);
     assert.deepEqual([done, failed, lost! + pending!], [200, 0, 3]);
-    assert.ok(lost === 1 || lost === 2, stderr); // the second worker may not have started yet
+    assert.ok(lost! <= 2, stderr); // one a worker, or none where the large files had not begun yet
   });
 
   it('survives Ctrl-C in the middle of a flood of results, pressed again and again until it is gone', limited, async t => {
