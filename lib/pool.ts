@@ -108,7 +108,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #rejected = 0;
   #values = 0;
   readonly #lost: PoolJobOf<Module>[] = [];
-  readonly #pending: PoolJobOf<Module>[] = [];
+  #pending: PoolJobOf<Module>[] = [];
   readonly #reports: WorkerReport[] = [];
   readonly #createdMs = performance.now();
 
@@ -460,7 +460,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#end = end;
     this.#phase = 'finishing';
     clearTimeout(this.#startPause);
-    this.#pending.push(...this.#queue.end(), ...this.#calls.drain());
+    this.#pending = [...this.#queue.end(), ...this.#calls.drain()]; // not `push(...)`: a call takes some 100,000 arguments
     return true;
   }
 

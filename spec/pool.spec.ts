@@ -285,6 +285,14 @@ describe('ending', () => {
     assert.deepEqual(report.pending.map(job => 'word' in job && job.word), ['job 1', 'job 2', 'job 3']);
   });
 
+  it('with 500,000 jobs waiting has them all pending', async t => {
+    const pool = workPool(t, { workers: 1 });
+    for (let i = 0; i < 500_000; i++) void pool.jobs.put({ do: 'never' });
+    const report = await pool.interrupt();
+    assertSum(report);
+    assert.deepEqual([report.outcome, report.fulfilled, report.lost.length + report.pending.length], ['interrupted', 0, 500_000]);
+  });
+
   it('by an AbortSignal is an interrupt, also by one that was aborted before', async t => {
     const controller = new AbortController();
     const pool = workPool(t, { signal: controller.signal });
