@@ -3,7 +3,7 @@
 // It knows neither what the messages mean nor who is on the other side.
 
 import { inspect } from 'node:util';
-import { isNativeError, isTypedArray } from 'node:util/types';
+import { isArrayBufferView as isView, isMap, isNativeError, isSet, isTypedArray } from 'node:util/types';
 import { deserialize, serialize } from 'node:v8';
 import type { PieceMessage, Wire } from './protocol.ts';
 
@@ -110,7 +110,7 @@ export function pack(value: unknown, name: string): Packed {
   if (typeof value === 'string') return value.length > PIECE_BYTES / 2 ? serialize(value) : value;
   if (value === undefined || value === null || typeof value === 'boolean' || typeof value === 'number' || typeof value === 'bigint') return value;
   try {
-    if (!isError(value)) return serialize(value);
+    if (!isError(value)) return clone(value);
     return Buffer.concat([Uint8Array.of(ERROR_TAG), serialize(describeError(value, new Map()))]);
   } catch (cause) {
     const [where, what] = locate(value, name, new Set()) ?? [name, kindOfValue(value)];
@@ -211,13 +211,45 @@ function rebuildPart(part: Part, seen: Map<ErrorRecord, Error>): unknown {
   return 'parts' in part ? part.parts.map(item => rebuildPart(item, seen)) : part.value;
 }
 
+/** @throws whatever v8 throws, and a TypeError where v8 would silently make a bare `{}` of what the value holds. */
+function clone(value: unknown): Buffer {
+  const bytes = serialize(value);
+  if (holdsForeign(value, new Set())) throw new TypeError('Cannot clone an object of a class of the platform');
+  return bytes;
+}
+
 function isCloneable(value: unknown): boolean {
   try {
-    serialize(value);
+    clone(value);
     return true;
   } catch {
     return false;
   }
+}
+
+/** Whether something in it is a Blob, a URL, a Headers or the like: some Node versions refuse them, others send `{}`. */
+function holdsForeign(value: unknown, seen: Set<unknown>): boolean {
+  if (typeof value !== 'object' || value === null || seen.has(value) || isView(value)) return false;
+  seen.add(value);
+  if (Array.isArray(value)) return value.some(item => typeof item === 'object' && holdsForeign(item, seen));
+  if (isMap(value)) for (const [key, item] of value) if (holdsForeign(key, seen) || holdsForeign(item, seen)) return true;
+  if (isSet(value)) for (const item of value) if (holdsForeign(item, seen)) return true;
+  if (isOfPlatform(value)) return true;
+  for (const key in value) {
+    const item: unknown = Reflect.get(value, key);
+    if (typeof item === 'object' && holdsForeign(item, seen)) return true;
+  }
+  return false;
+}
+
+/** Built-in classes with a tag that v8 carries. */
+const CARRIED: ReadonlySet<string> = new Set(['Map', 'Set', 'ArrayBuffer', 'BigInt']);
+
+function isOfPlatform(value: object): boolean {
+  const tag: unknown = Reflect.get(value, Symbol.toStringTag);
+  if (typeof tag !== 'string' || CARRIED.has(tag)) return false;
+  const Kind: unknown = Reflect.get(globalThis, tag);
+  return typeof Kind === 'function' && value instanceof Kind;
 }
 
 /** A path longer than this helps nobody, and each step costs a clone of what is left. */

@@ -34,6 +34,11 @@ export interface PoolOptions {
    * results wait to be read: an integer >= 1. Jobs of `run()` never wait for it. Default: 8192.
    */
   resultCapacity?: number;
+  /**
+   * Workers lead process groups of their own, in sessions of their own: a terminal's Ctrl-C never reaches them or what they
+   * start, and ending a worker ends what it started, by SIGKILL where it has not gone with it. Default: false.
+   */
+  ownGroup?: boolean;
   /** stdin, stdout and stderr of the workers: one word for all three, or an array of words, descriptors or streams. Default: `'inherit'`. */
   stdio?: 'inherit' | 'ignore' | readonly [StdioEntry, StdioEntry, StdioEntry];
   /** The environment of the workers, whole. Default: that of the parent. */
@@ -54,6 +59,7 @@ export interface Settings {
   graceMs: number;
   jobCapacity: number;
   resultCapacity: number;
+  ownGroup: boolean;
   stdio: 'inherit' | 'ignore' | readonly [StdioEntry, StdioEntry, StdioEntry];
   env: NodeJS.ProcessEnv | undefined;
   execArgv: readonly string[];
@@ -69,6 +75,7 @@ export const defaults = (): Settings => ({
   graceMs: 5000,
   jobCapacity: 8192,
   resultCapacity: 8192,
+  ownGroup: false,
   stdio: 'inherit',
   env: undefined,
   execArgv: inheritedFlags(process.execArgv),
@@ -76,7 +83,7 @@ export const defaults = (): Settings => ({
 });
 
 /** Designed, and not built yet: refused like an unknown option rather than silently ignored. */
-const NOT_BUILT = ['chunkSize', 'timeoutMs', 'retries', 'maxJobsPerWorker', 'maxWorkerMemory', 'minWorkers', 'idleTimeoutMs', 'ownGroup'];
+const NOT_BUILT = ['chunkSize', 'timeoutMs', 'retries', 'maxJobsPerWorker', 'maxWorkerMemory', 'minWorkers', 'idleTimeoutMs'];
 
 /** Flags that cannot be for another process: an inspector's port, a program on the command line; and those that take the next word. */
 const OWN_FLAG = /^(-e|-p|-pe|--eval|--print|--input-type|--inspect[a-z-]*)(=|$)/;
@@ -105,6 +112,7 @@ export function settings(options: PoolOptions): Settings {
   checkWord('interruptPolicy', all.interruptPolicy, ['terminate', 'finish']);
   checkSignals(all.interruptSignals);
   if (all.signal !== undefined && !(all.signal instanceof AbortSignal)) throw wrong(TypeError, '`signal`', 'an AbortSignal', all.signal);
+  if (typeof all.ownGroup !== 'boolean') throw wrong(TypeError, '`ownGroup`', 'true or false', all.ownGroup);
   checkStdio(all.stdio);
   if (all.env !== undefined && (typeof all.env !== 'object' || all.env === null)) throw wrong(TypeError, '`env`', 'an object', all.env);
   if (!(Array.isArray(all.execArgv) && all.execArgv.every(flag => typeof flag === 'string'))) throw wrong(TypeError, '`execArgv`', 'an array of strings', all.execArgv);

@@ -27,6 +27,7 @@
 import { constants } from 'node:os';
 import { deadline } from './deadline.ts';
 import { JobLostError, PoolClosedError, WorkerExitError, WorkerStartError } from './errors.ts';
+import { Guard } from './guard.ts';
 import { onInterrupt } from './interrupt.ts';
 import { pack } from './ipc.ts';
 import type { Packed } from './ipc.ts';
@@ -47,7 +48,7 @@ const ANSWER_MS = 500;
 /** How long to wait before a worker is started again that died before it was ready: by its own doing, then the pool fails; by a signal. */
 const START_AGAIN_MS = [100, 200, 400];
 const START_AFTER_SIGNAL_MS = 100;
-/** Manual loops in a row that left early without having finished a job: then the pool fails. */
+/** Workers in a row that left early without having finished a job: then the pool fails. */
 const FRUITLESS_LOOPS = 3;
 /** How many workers the report lists. */
 const REPORTED_WORKERS = 1000;
@@ -96,6 +97,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   readonly #calls = new Fifo<PoolJobOf<Module>>();
   /** The workers that are not gone. */
   readonly #workers = new Set<WorkerProcess<PoolJobOf<Module>>>();
+  readonly #guard = new Guard();
 
   #phase: 'running' | 'finishing' | 'terminating' | 'gone' = 'running';
   #end: End | undefined;
@@ -276,8 +278,10 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     const isWorkOver = this.#phase === 'finishing' || (this.#queue.closed && this.#waitingCount === 0);
     if (isWorkOver) for (const worker of this.#workers) worker.endOfJobs();
     const isOver = this.#end !== undefined || (this.#queue.closed && this.#unsettledCount === 0);
-    if (isOver && this.#workers.size === 0) this.#finish();
-    else this.#holdEventLoop(this.#unsettledCount > 0 || this.#end !== undefined || (this.#queue.closed && this.#workers.size > 0));
+    if (isOver && this.#workers.size === 0) {
+      this.#holdEventLoop(true);
+      this.#guard.end(() => this.#finish());
+    } else this.#holdEventLoop(this.#unsettledCount > 0 || this.#end !== undefined || (this.#queue.closed && this.#workers.size > 0));
   }
 
   /** One job to each idle worker first, then a second one to those that want it. */
@@ -340,6 +344,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         gone: (gone, remains) => this.#gone(gone, remains, round),
       });
       this.#workers.add(worker);
+      if (worker.pid !== 0) this.#guard.watch(worker.target);
     } catch (cause) {
       // What Node refuses by its shape, a stream without a descriptor say, it refuses every time.
       if (cause instanceof TypeError) this.#fail(`Cannot start a worker with these options: ${cause.message}`, cause);
@@ -377,6 +382,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #gone(worker: WorkerProcess<PoolJobOf<Module>>, remains: Remains<PoolJobOf<Module>>, round: number): void {
     const { started, unstarted, cause, report } = remains;
     this.#workers.delete(worker);
+    if (worker.pid !== 0) this.#guard.forget(worker.target);
     if (report.pid !== 0) this.#reports.push(report);
     this.#reports.splice(0, this.#reports.length - REPORTED_WORKERS);
 
@@ -424,7 +430,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   #loopLeftEarly(report: WorkerReport): void {
     this.#fruitlessLoops = report.jobs === 0 ? this.#fruitlessLoops + 1 : 0;
-    if (this.#fruitlessLoops >= FRUITLESS_LOOPS) this.#fail(`Cannot go on as ${FRUITLESS_LOOPS} manual loops in a row left without having finished a job (${this.#module.href})`, report.error);
+    if (this.#fruitlessLoops >= FRUITLESS_LOOPS) this.#fail(`Cannot go on as ${FRUITLESS_LOOPS} workers in a row left without having finished a job (${this.#module.href})`, report.error);
   }
 
   #fail(message: string, cause: unknown): void {
@@ -486,9 +492,10 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /** No worker is left: whatever has no fate yet gets one, and everybody who waits is told. */
   #finish(): void {
+    this.#holdEventLoop(false);
+    if (this.#phase === 'gone') return;
     this.#phase = 'gone';
     this.#callOffJudgement();
-    this.#holdEventLoop(false);
     this.#ignoreAbort();
     const end = this.#end ?? COMPLETED;
     const report = this.#report(end);

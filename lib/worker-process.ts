@@ -63,6 +63,7 @@ export class WorkerProcess<E extends Entry> {
   readonly #child: ChildProcess;
   readonly #channel: Channel<ToParent, ToWorker>;
   readonly #owner: Owner<E>;
+  readonly #leadsGroup: boolean;
   #graceMs: number;
   #phase: 'starting' | 'ready' | 'leaving' | 'last word said' = 'starting';
   /** What the parent told it about the end. */
@@ -92,14 +93,16 @@ export class WorkerProcess<E extends Entry> {
 
   /** Starts a process. @throws what `child_process.fork` throws. */
   constructor(module: { href: string; workerData: Packed }, settings: Settings, owner: Owner<E>) {
-    const { stdio, env, cwd, execArgv, graceMs, interruptSignals } = settings;
+    const { stdio, env, cwd, execArgv, graceMs, interruptSignals, ownGroup } = settings;
     const brands = { incoming: randomUUID(), outgoing: randomUUID() };
     this.#owner = owner;
     this.#graceMs = graceMs;
+    this.#leadsGroup = ownGroup && process.platform !== 'win32';
     this.#child = fork(PROGRAM, [brands.outgoing, brands.incoming, ...interruptSignals], {
       serialization: 'advanced',
       stdio: [...(typeof stdio === 'string' ? [stdio, stdio, stdio] : stdio), 'ipc'],
       execArgv: [...execArgv],
+      detached: ownGroup,
       ...(env === undefined ? {} : { env }),
       ...(cwd === undefined ? {} : { cwd }),
     });
@@ -111,6 +114,16 @@ export class WorkerProcess<E extends Entry> {
     this.#child.unref();
     this.#child.channel?.unref();
     void this.#init(module.href, this.#channel.stage(module.workerData));
+  }
+
+  /** 0 if it could not even be started. */
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** What a signal to it goes to: its pid, or minus that where it leads a group of its own. */
+  get target(): number {
+    return this.#leadsGroup ? -this.pid : this.pid;
   }
 
   get state(): 'starting' | 'idle' | 'busy' {
@@ -190,11 +203,25 @@ export class WorkerProcess<E extends Entry> {
     this.#endWithin(graceMs);
   }
 
-  /** Steps 2 and 3 of terminate. */
+  /** Steps 2 and 3 of terminate. One that was stopped must go on to die of SIGTERM. */
   kill(signal: 'SIGTERM' | 'SIGKILL'): void {
     this.#isPutDown = true;
-    this.#child.kill(signal);
-    if (signal === 'SIGTERM') this.#endWithin(this.#graceMs);
+    this.#signal(signal);
+    if (signal === 'SIGKILL') return;
+    this.#signal('SIGCONT');
+    this.#endWithin(this.#graceMs);
+  }
+
+  /** What it started ends with it, where it leads a group. */
+  #signal(signal: NodeJS.Signals): void {
+    if (this.target >= 0) this.#child.kill(signal);
+    else {
+      try {
+        process.kill(this.target, signal);
+      } catch {
+        // nobody of the group is left
+      }
+    }
   }
 
   async #init(module: string, workerData: Wire): Promise<void> {
@@ -295,7 +322,7 @@ export class WorkerProcess<E extends Entry> {
   }
 
   #broken(what: string): void {
-    this.#cause = new ProtocolError(`Cannot go on with the worker (pid ${this.#child.pid}) as it sent ${what}`);
+    this.#cause = new ProtocolError(`Cannot go on with the worker (pid ${this.pid}) as it sent ${what}`);
     this.kill('SIGKILL');
   }
 
@@ -322,6 +349,7 @@ export class WorkerProcess<E extends Entry> {
 
   #exited(exitCode: number | null, signal: NodeJS.Signals | null): void {
     this.#exit = { exitCode, signal };
+    if (this.#leadsGroup) this.#signal('SIGKILL'); // what it started and left behind
     // Somebody else may hold the other end of its channel open, a program that it started and left, say.
     this.#endWithin(this.#graceMs);
     this.#goneOnce();
@@ -339,7 +367,7 @@ export class WorkerProcess<E extends Entry> {
       started: jobs.slice(0, startedCount),
       unstarted: [...jobs.slice(startedCount), ...this.#crossing],
       cause: this.#cause,
-      report: { pid: this.#child.pid ?? 0, ...this.#exit, jobs: this.#settledCount, ...thrown },
+      report: { pid: this.pid, ...this.#exit, jobs: this.#settledCount, ...thrown },
     });
   }
 }

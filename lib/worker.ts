@@ -5,20 +5,36 @@
 // - It starts no job before the last message of results has left the process.
 // - From a result's return until it has left, and from `stopping` on, it swallows SIGTERM.
 
+import { setImmediate, setTimeout } from 'node:timers';
 import { Channel, pack, packReason } from './ipc.ts';
 import type { JobOutcome, JobsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
 import { parseToWorker, WORKER_MARK } from './protocol.ts';
 import type { JobContext, JobReader, ResultWriter } from './types.ts';
 
 const [incoming = '', outgoing = '', ...ignoredSignals] = process.argv.splice(2);
-for (const signal of ignoredSignals) process.on(signal, () => {});
+
+const ours = new Set<unknown>();
+/** Somebody removed a listener of ours, by `process.removeAllListeners()` say: this worker leaves between two jobs. */
+let isMaimed = false;
+process.on('removeListener', (_, listener) => {
+  if (!ours.has(listener)) return;
+  isMaimed = true;
+  wake();
+});
+
+function listen(event: string, listener: (...args: unknown[]) => void): void {
+  ours.add(listener);
+  process.on(event, listener);
+}
+
+for (const signal of ignoredSignals) listen(signal, () => {});
 
 /** How long a running job has, after `stop`, to fulfil. */
 const SETTLE_MS = 30;
 /** A worker looks for messages between two jobs at most this often: a look takes two turns of the event loop, measured 4 µs. */
 const POLL_EVERY_MS = 1;
 
-const channel = new Channel<ToWorker, ToParent>(process, { incoming, outgoing });
+const channel = new Channel<ToWorker, ToParent>({ ...(process.send && { send: process.send.bind(process) }), on: listen }, { incoming, outgoing });
 
 // ---- What was received
 
@@ -50,7 +66,7 @@ channel.receive(parseToWorker, message => {
 });
 
 /** The parent is gone: nobody will read what we do. */
-process.on('disconnect', () => process.exit(1));
+listen('disconnect', () => process.exit(1));
 
 // ---- The life of a worker
 
@@ -129,10 +145,10 @@ function exit(code: number): void {
 }
 
 let lateError: unknown;
-process.on('uncaughtExceptionMonitor', error => { lateError = error; });
+listen('uncaughtExceptionMonitor', error => { lateError = error; });
 
 /** A worker that ends in any other way can still send, in one synchronous write, what is done and how far it was. */
-process.on('exit', () => {
+listen('exit', () => {
   if (phase === 'left') return;
   if (outcomes.length > 0 && !channel.hasStaged) void sendOutcomes(outcomes, settled);
   void channel.send({ type: 'exiting', started, error: packReason(lateError) });
@@ -221,7 +237,7 @@ let current = beforeFirst;
 async function nextJob(): Promise<{ job: RunningJob; read: () => unknown } | undefined> {
   await flush();
   if (performance.now() - polledMs > POLL_EVERY_MS) await poll();
-  while (!stopping) {
+  while (!stopping && !isMaimed) {
     const message = received[0];
     if (message !== undefined) {
       const job = new RunningJob(message.firstId + position, message.attempt);

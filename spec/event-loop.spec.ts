@@ -37,11 +37,11 @@ describe('the event loop', { concurrency: 2 }, () => {
 });
 
 describe('an idle pool', () => {
-  it('makes no system calls and takes no processor time, in the parent and in the workers', async () => {
+  it('makes no system calls and takes no processor time, in the parent, the workers and the guard', async () => {
     const idle = program('idle-for-long');
     await idle.says(/^idle/m);
     const pids = processesOf(idle.pid);
-    assert.equal(pids.length, 3);
+    assert.equal(pids.length, 4);
     const before = pids.map(activity);
     await idle.says(/^three seconds/m);
     const after = pids.map(activity);
@@ -121,7 +121,7 @@ describe('a signal', { concurrency: 2 }, () => {
   });
 });
 
-/** The program and its workers. */
+/** The program, its workers and its guard. */
 function processesOf(pid: number): number[] {
   const parents = readdirSync('/proc').filter(name => /^\d+$/.test(name)).map(Number).filter(other => {
     try {

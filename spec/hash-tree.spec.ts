@@ -100,7 +100,7 @@ describe('hash-tree', () => {
     for (let i = 0; i < 200; i++) writeFileSync(join(tree, `small ${i}`), `${i}`);
     endless(tree, 'endless');
     const program = await running(t, tree, 200, ['--workers', '1']);
-    const worker = Number(spawnSync('pgrep', ['-P', String(program.pid)], { encoding: 'utf8' }).stdout);
+    const worker = Number(spawnSync('pgrep', ['-f', '-P', String(program.pid), 'lib/worker'], { encoding: 'utf8' }).stdout);
     assert.ok(worker > 0, 'it has no worker');
     process.kill(worker, 'SIGKILL');
     const { code, stderr } = await program.ended;

@@ -89,7 +89,7 @@ describe('a manual loop', { concurrency: 2 }, () => {
     if (closed) pool.jobs.close();
     const error = await pool.join().then(() => undefined, (reason: unknown) => reason);
     assert.ok(error instanceof WorkerStartError);
-    assert.match(error.message, /3 manual loops in a row left without having finished a job/);
+    assert.match(error.message, /3 workers in a row left without having finished a job/);
     assert.match(String(error.cause), /no use/);
     assert.deepEqual([error.report?.pending.length, error.report?.workers.length], [1, 3]);
     assert.match(String(error.report?.workers[0]?.error), /no use/);

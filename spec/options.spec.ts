@@ -38,6 +38,7 @@ describe('defaults()', () => {
       graceMs: 5000,
       jobCapacity: 8192,
       resultCapacity: 8192,
+      ownGroup: false,
       stdio: 'inherit',
       env: undefined,
       execArgv: inheritedFlags(process.execArgv),
@@ -106,7 +107,7 @@ describe('settings()', () => {
   });
 
   it('refuses an option that is not built yet, rather than ignoring it', () => {
-    for (const name of ['chunkSize', 'timeoutMs', 'retries', 'maxJobsPerWorker', 'maxWorkerMemory', 'minWorkers', 'idleTimeoutMs', 'ownGroup']) {
+    for (const name of ['chunkSize', 'timeoutMs', 'retries', 'maxJobsPerWorker', 'maxWorkerMemory', 'minWorkers', 'idleTimeoutMs']) {
       assert.throws(() => untyped({ [name]: 1 }), { name: 'TypeError', message: `Cannot create a pool as the option \`${name}\` is not built yet` });
     }
   });
@@ -118,6 +119,11 @@ describe('settings()', () => {
       refuses(name, 'RangeError', 'an integer >= 1', [[0, '0'], [-1, '-1'], [1.5, '1.5'], [NaN, 'NaN'], [Infinity, 'Infinity']]);
     });
   }
+
+  it('takes true or false for `ownGroup`', () => {
+    takes('ownGroup', [true, false]);
+    refuses('ownGroup', 'TypeError', 'true or false', [[1, '1'], ['true', "'true'"], [null, 'null']]);
+  });
 
   it('takes anything that can be cloned for `workerData`', () => {
     takes('workerData', [null, 0, 'text', { table: new Map([['key', 1]]) }]);

@@ -87,7 +87,7 @@ describe('parse-logs', () => {
 
   it('names the range that a worker died of, and goes on with the others', limited, async t => {
     const program = await endless(t, ['--workers', '1']);
-    const worker = Number(spawnSync('pgrep', ['-P', String(program.pid)], { encoding: 'utf8' }).stdout);
+    const worker = Number(spawnSync('pgrep', ['-f', '-P', String(program.pid), 'lib/worker'], { encoding: 'utf8' }).stdout);
     assert.ok(worker > 0, 'it has no worker');
     process.kill(worker, 'SIGKILL');
     await program.says(/Cannot parse bytes \d+ to \d+: .*SIGKILL[^]*\nbytes \d+ to \d+ done/);

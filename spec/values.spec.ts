@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ProcessPool } from 'drainpool';
-import { fixture, finish, workPool } from './support/pool.ts';
+import { fixture, finish, poolOf, workPool } from './support/pool.ts';
 
 const cyclic: Record<string, unknown> = { name: 'cyclic' };
 cyclic['self'] = cyclic;
@@ -175,6 +175,31 @@ describe('what cannot be cloned', () => {
       assert.deepEqual([await before, await pool.run({ do: 'echo', value: 'after' })], ['before', 'after']);
     });
   }
+
+  it('is also what some Node versions would make a bare `{}` of: rejected by name on all of them, however deep', async t => {
+    const pool = poolOf<(job: unknown) => unknown>(t, 'echo');
+    const deep: [value: unknown, where: RegExp][] = [
+      [new Blob(['text']), /`job` cannot be cloned: it is of the class Blob/],
+      [{ list: [1, new URL('http://localhost/')] }, /`job\.list\[1\]` .* class URL/],
+      [new Map([['key', new Headers()]]), /`job\.get\('key'\)` .* class Headers/],
+      [new Map([[new URLSearchParams(), 1]]), /`job` .* class Map/],
+      [new Set([AbortSignal.abort()]), /`job\.values\(\)` .* class AbortSignal/],
+      [{ why: new DOMException('gone', 'AbortError') }, /`job\.why` .* class DOMException/],
+    ];
+    for (const [value, where] of deep) await assert.rejects(pool.run(value), { name: 'DataCloneError', message: where });
+  });
+
+  it('is not an object of a class of one\'s own, whatever it calls itself: its fields arrive', async t => {
+    class Point {
+      x = 1;
+      get [Symbol.toStringTag](): string { return 'Point'; }
+    }
+    const pool = poolOf<(job: unknown) => unknown>(t, 'echo');
+    assert.deepEqual(await pool.run(new Point()), { x: 1 });
+    assert.deepEqual(await pool.run({ [Symbol.toStringTag]: 'URL' }), {});
+    const big = Object(1n);
+    assert.deepEqual(await pool.run([big, new Set([1]), new Map([[1, new Set()]])]), [big, new Set([1]), new Map([[1, new Set()]])]);
+  });
 
   it('rejects the one job that it is in, before that reaches a worker', async t => {
     const pool = workPool(t, { workers: 1 });

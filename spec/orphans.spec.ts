@@ -1,0 +1,110 @@
+// G5: no worker outlives its parent, however that ends and whatever the worker does; and what `ownGroup` does for the
+// programs that a job starts. Nobody is left when the stdout that they hold has reached its end.
+
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import type { TestContext } from 'node:test';
+import { Guard } from '../lib/guard.ts';
+import { workPool } from './support/pool.ts';
+import { Program } from './support/program.ts';
+
+const limited = { timeout: 60_000 };
+
+function start(t: TestContext, name: string, args: string[]): Program {
+  const program = new Program(new URL(`./fixtures/${name}.js`, import.meta.url), args);
+  t.after(() => program.kill('SIGKILL'));
+  return program;
+}
+
+describe('a worker that is', { concurrency: 2 }, () => {
+  for (const state of ['idle', 'awaiting', 'busy', 'ticking', 'deaf']) {
+    for (const how of ['SIGKILL', 'SIGTERM', 'SIGHUP', 'exits', 'throws'] as const) {
+      for (const group of state === 'busy' ? ['', 'own-group'] : ['']) {
+        it(`${state} is gone when its parent ${how.startsWith('SIG') ? `was ended by ${how}` : how}${group === '' ? '' : ', from a group of its own too'}`, limited, async t => {
+          const program = start(t, 'orphans', [state, how, ...(group === '' ? [] : [group])]);
+          await program.says(new RegExp(`^${state} \\d+$`, 'm'), state === 'idle' ? 1 : 2);
+          process.kill(program.pid, how.startsWith('SIG') ? how : 'SIGURG');
+          const { signal } = await program.ended;
+          if (how.startsWith('SIG')) assert.equal(signal, how);
+        });
+      }
+    }
+  }
+
+  it('stopped is gone when its parent was killed', limited, async t => {
+    const program = start(t, 'orphans', ['busy', 'SIGKILL']);
+    await program.says(/^busy \d+$/m, 2);
+    for (const [, pid] of program.stdout.matchAll(/^busy (\d+)$/gm)) process.kill(Number(pid), 'SIGSTOP');
+    process.kill(program.pid, 'SIGKILL');
+    await program.ended;
+  });
+});
+
+describe('the guard', () => {
+  it('is one small process a pool, goes with it, and is replaced if it was shot', limited, async t => {
+    const pool = workPool(t, { workers: 1 });
+    await pool.run({ do: 'pid' });
+    const [guard = 0, ...others] = guards();
+    assert.deepEqual(others, []);
+    process.kill(guard, 'SIGKILL');
+    let [other = guard] = guards();
+    while (other === guard) {
+      await new Promise(resolve => { setImmediate(resolve); });
+      [other = guard] = guards();
+    }
+    await pool.terminate();
+    assert.deepEqual(guards(), []);
+  });
+});
+
+describe('a guard without a shell', () => {
+  it('guards nobody, harms nobody, and is not tried again', async () => {
+    const guard = new Guard('/nowhere/sh');
+    guard.watch(process.pid);
+    await new Promise<void>(resolve => { guard.end(resolve); });
+    guard.watch(process.pid);
+    guard.forget(process.pid);
+    await new Promise<void>(resolve => { guard.end(resolve); });
+  });
+});
+
+describe('`ownGroup`', { concurrency: 2 }, () => {
+  for (const [how, said] of [['returns', 'completed fulfilled'], ['exits', 'completed rejected'], ['waits', 'interrupted lost']] as const) {
+    it(`ends what a job has started together with its worker, where the job ${how}`, limited, async t => {
+      const program = start(t, 'family', [how, 'own-group']);
+      if (how === 'waits') {
+        await program.says(/^waits$/m);
+        await program.press();
+      }
+      const { stdout } = await program.ended; // the grandchild held it open
+      assert.match(stdout, new RegExp(`^${said}$`, 'm'));
+    });
+  }
+
+  it('ends what a job has started when the parent is killed', limited, async t => {
+    const program = start(t, 'family', ['waits', 'own-group']);
+    await program.says(/^waits$/m);
+    process.kill(program.pid, 'SIGKILL');
+    await program.ended;
+  });
+
+  it('is not the default: what a job has started lives on, and join does not wait for it', limited, async t => {
+    const program = start(t, 'family', ['returns', 'no']);
+    await program.says(/^completed fulfilled$/m);
+    program.kill('SIGKILL');
+    await program.ended;
+  });
+});
+
+/** The guards of this process that live. */
+function guards(): number[] {
+  return readdirSync('/proc').filter(name => /^\d+$/.test(name)).map(Number).filter(pid => {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      return Number(/^PPid:\s+(\d+)/m.exec(status)?.[1]) === process.pid && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('drainpool-guard');
+    } catch {
+      return false;
+    }
+  });
+}
