@@ -39,7 +39,6 @@ async function parseLog(file: string, { rangeBytes, workers, isSingle, isVerbose
     for (const range of ranges) take(range, parseRange(range));
   } else {
     const pool = new ProcessPool<typeof import('./parse-lines.ts')>(WORKER, { workers, workerData: file });
-    process.on('SIGINT', () => {}); // the pool answers Ctrl-C as long as it lives; a late one must not cut off the table
     const putting = pool.jobs.putAll(ranges).finally(() => pool.jobs.close());
     for await (const result of pool.results) {
       if (result.status === 'fulfilled') take(result.job, result.value);

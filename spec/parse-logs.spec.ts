@@ -52,7 +52,24 @@ describe('parse-logs', () => {
   });
 
   it('makes the same log every time', limited, async t => {
-    assert.ok(readFileSync(await makeLog(t, 2500)).equals(readFileSync(await makeLog(t, 2500))));
+    const log = readFileSync(await makeLog(t, 2500));
+    assert.ok(log.equals(readFileSync(await makeLog(t, 2500))));
+    assert.equal(log.toString('latin1').split('\n').length, 2500 + 1);
+  });
+
+  it('prints the ten paths with most requests and the ten slowest requests, ties in the same order in every run', limited, async t => {
+    const paths = [...'lkjihgfedcbal'].map(letter => `/${letter}`);
+    const times = [90, 80, 70, 60, 50, 40, 30, 20, 10, 1, 5, 5, 5]; // the first of 5 ms is the tenth
+    const log = write(t, paths.map((path, i) => lineOf(path, times[i])).join(''));
+    const expected = [
+      '  requests  status', '        13  200', '',
+      '  requests  path', '         2  /l', ...[...'abcdefghi'].map(letter => `         1  /${letter}`), '',
+      '        ms  status  path', ...[...'lkjihgfed'].map((letter, i) => `        ${times[i]}  200     /${letter}`), '         5  200     /b', '',
+      '13 lines, 0 of them not parsed, 130 bytes sent', '',
+    ].join('\n');
+    for (const args of [['--range', '80', '--workers', '2'], ['--workers', '1'], ['--single']]) {
+      assert.equal((await run(t, [log, ...args])).stdout, expected, args.join(' '));
+    }
   });
 
   it('takes no more than the summary of an empty file', limited, async t => {
@@ -71,7 +88,7 @@ describe('parse-logs', () => {
   });
 
   it('ends at once at Ctrl-C, and prints the numbers of exactly the ranges that were done', limited, async t => {
-    const program = await endless(t, []);
+    const program = await endless(t, await makeLog(t, 50_000));
     await program.press();
     const { code, stdout, stderr } = await program.ended; // nobody holds its streams: nobody is left
     assert.equal(code, 130);
@@ -85,16 +102,33 @@ describe('parse-logs', () => {
     assert.match(stdout, new RegExp(`  requests  path\n +\\d+  /\n[^]*\n${sum} lines, \\d+ of them not parsed, \\d+ bytes sent\n$`));
   });
 
-  it('names the range that a worker died of, and goes on with the others', limited, async t => {
-    const program = await endless(t, ['--workers', '1']);
+  it('prints the whole table, pressed again and again until it is gone', limited, async t => {
+    const program = await endless(t, await makeLog(t, 50_000));
+    let isOver = false;
+    const ended = program.ended.finally(() => { isOver = true; });
+    while (!isOver) {
+      program.kill('SIGINT');
+      await new Promise(resolve => { setImmediate(resolve); });
+    }
+    const { code, signal, stdout, stderr } = await ended;
+    assert.match(stdout, /^  requests  status\n[^]*\n\d+ lines, \d+ of them not parsed, \d+ bytes sent\n$/);
+    assert.match(stderr, /^interrupted: .*\n\d+ lines\/s\n$/m);
+    // The last of the presses may fall into Node's own end, when no handler is left.
+    assert.ok(code === 130 || signal === 'SIGINT', `${code} ${signal}`);
+  });
+
+  it('names the range that a worker died of, goes on with the others, and exits with 1', limited, async t => {
+    const log = await makeLog(t, 50_000);
+    const program = await endless(t, log, ['--workers', '1', '--range', '10000000']); // long work in few ranges
     const worker = Number(spawnSync('pgrep', ['-f', '-P', String(program.pid), 'lib/worker'], { encoding: 'utf8' }).stdout);
     assert.ok(worker > 0, 'it has no worker');
     process.kill(worker, 'SIGKILL');
     await program.says(/Cannot parse bytes \d+ to \d+: .*SIGKILL[^]*\nbytes \d+ to \d+ done/);
-    await program.press();
+    truncateSync(log); // what is left is done at once
     const { code, stderr } = await program.ended;
-    assert.match(stderr, /^interrupted: \d+ of \d+ ranges done, 1 failed, [01] lost, \d+ pending$/m);
-    assert.equal(code, 130);
+    const [, done, total] = /^completed: (\d+) of (\d+) ranges done, 1 failed, 0 lost, 0 pending$/m.exec(stderr) ?? assert.fail(stderr.slice(-1000));
+    assert.equal(Number(done) + 1, Number(total));
+    assert.equal(code, 1);
   });
 
   it('answers a wrong command line with one line, and --help with its usage', limited, async t => {
@@ -150,8 +184,9 @@ describe('parseRange', () => {
     const more = lineOf(`/${'x'.repeat(LONGEST_LINE_BYTES - frame + 1)}`, 55); // one byte too long, and would parse without that byte
     const log = lineOf('/before') + most + more + lineOf('/after') + 'x'.repeat(3 * LONGEST_LINE_BYTES);
     setup(write(t, log));
-    const last = `${lineOf('/before')}${most}`.length + 1; // the border after the first byte of the line that is too long
-    for (const size of [1000, last, LONGEST_LINE_BYTES - 1, LONGEST_LINE_BYTES, LONGEST_LINE_BYTES + 1, log.length]) {
+    const first = lineOf('/before').length + 1; // the border after the first byte of the longest line
+    const last = first + most.length; // and of the one that is too long
+    for (const size of [1000, first, last, LONGEST_LINE_BYTES - 1, LONGEST_LINE_BYTES, LONGEST_LINE_BYTES + 1, log.length]) {
       const all = parse(log.length, size);
       assert.deepEqual([all.lines, all.unparsed, [...all.paths.keys()].map(path => path.length)], [5, 2, ['/after'.length, '/before'.length, most.length - frame + 1]], `ranges of ${size} bytes`);
     }
@@ -199,9 +234,8 @@ function run(t: TestContext, args: string[]): Promise<Ended> {
   return start(t, args).ended;
 }
 
-/** Starts parse-logs on a log that does not end, and resolves when three ranges are done. */
-async function endless(t: TestContext, args: string[]): Promise<Program> {
-  const log = await makeLog(t, 50_000);
+/** Starts parse-logs on a log, made endless, and resolves when three ranges are done. */
+async function endless(t: TestContext, log: string, args: string[] = []): Promise<Program> {
   truncateSync(log, ENDLESS_BYTES);
   const program = start(t, [log, '--verbose', '--workers', '2', '--range', '100000', ...args]);
   await program.says(/ done: \d+ lines\n/, 3);
