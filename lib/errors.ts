@@ -33,6 +33,19 @@ export class WorkerStartError extends Error {
   report: PoolReport<unknown> | null = null;
 }
 
+/** A job took longer than its `timeoutMs`, counted from its start. `cause` is what became of the attempt before, if there was one. */
+export class JobTimeoutError extends Error {
+  override readonly name = 'JobTimeoutError';
+  readonly code = 'ERR_JOB_TIMEOUT';
+  /** What it was allowed. */
+  readonly timeoutMs: number;
+
+  constructor(timeoutMs: number, options?: ErrorOptions) {
+    super(`Cannot finish the job as it took longer than ${timeoutMs} ms`, options);
+    this.timeoutMs = timeoutMs;
+  }
+}
+
 /** A job of `run()` that the end of the pool overtook. */
 export class JobLostError extends Error {
   override readonly name = 'JobLostError';
@@ -46,7 +59,19 @@ export class JobLostError extends Error {
   }
 }
 
-/** A job was put after `close()`. */
+/** The pool ended over a `map()`, which has given what was done up to the first gap. `report` says what became of all jobs. */
+export class PoolInterruptedError extends Error {
+  override readonly name = 'PoolInterruptedError';
+  readonly code = 'ERR_POOL_INTERRUPTED';
+  readonly report: PoolReport<unknown>;
+
+  constructor(report: PoolReport<unknown>) {
+    super(`Cannot give all values as the pool was ${report.outcome}`);
+    this.report = report;
+  }
+}
+
+/** A job was put, run or mapped after `close()`. */
 export class PoolClosedError extends Error {
   override readonly name = 'PoolClosedError';
   readonly code = 'ERR_POOL_CLOSED';

@@ -35,6 +35,26 @@ export interface PoolOptions {
    */
   resultCapacity?: number;
   /**
+   * Jobs in one message to a worker: an integer >= 1, or `'auto'`, by how long they take, so that a tiny job costs little. With 1,
+   * strictly one at a time, no job of a worker that was shot is ever tried again, and none shares its fate. Default: `'auto'`.
+   */
+  chunkSize?: number | 'auto';
+  /**
+   * How long a job may take from its start, not from `put`: milliseconds. Then its `signal` aborts, and it is rejected with
+   * `JobTimeoutError`; a worker that has not settled it 50 ms later is replaced. Jobs go one at a time then. Default: none.
+   */
+  timeoutMs?: number;
+  /** How often a job is tried again whose worker died, or which timed out: an integer >= 0. What it throws is a result. Default: 0. */
+  retries?: number;
+  /** A worker is replaced after so many jobs: an integer >= 1. Default: none. */
+  maxJobsPerWorker?: number;
+  /** A worker is replaced when it holds more bytes of memory (resident, measured between jobs): an integer >= 1. Default: none. */
+  maxWorkerMemory?: number;
+  /** So many workers are started at once, and kept: an integer from 0 to `workers`. Default: 0. */
+  minWorkers?: number;
+  /** A worker above `minWorkers` leaves that has had no job for so many milliseconds. Default: none. */
+  idleTimeoutMs?: number;
+  /**
    * Workers lead process groups of their own, in sessions of their own: a terminal's Ctrl-C never reaches them or what they
    * start, and ending a worker ends what it started, by SIGKILL where it has not gone with it. Default: false.
    */
@@ -59,6 +79,13 @@ export interface Settings {
   graceMs: number;
   jobCapacity: number;
   resultCapacity: number;
+  chunkSize: number | 'auto';
+  timeoutMs: number | undefined;
+  retries: number;
+  maxJobsPerWorker: number | undefined;
+  maxWorkerMemory: number | undefined;
+  minWorkers: number;
+  idleTimeoutMs: number | undefined;
   ownGroup: boolean;
   stdio: 'inherit' | 'ignore' | readonly [StdioEntry, StdioEntry, StdioEntry];
   env: NodeJS.ProcessEnv | undefined;
@@ -75,6 +102,13 @@ export const defaults = (): Settings => ({
   graceMs: 5000,
   jobCapacity: 8192,
   resultCapacity: 8192,
+  chunkSize: 'auto',
+  timeoutMs: undefined,
+  retries: 0,
+  maxJobsPerWorker: undefined,
+  maxWorkerMemory: undefined,
+  minWorkers: 0,
+  idleTimeoutMs: undefined,
   ownGroup: false,
   stdio: 'inherit',
   env: undefined,
@@ -82,11 +116,8 @@ export const defaults = (): Settings => ({
   cwd: undefined,
 });
 
-/** Designed, and not built yet: refused like an unknown option rather than silently ignored. */
-const NOT_BUILT = ['chunkSize', 'timeoutMs', 'retries', 'maxJobsPerWorker', 'maxWorkerMemory', 'minWorkers', 'idleTimeoutMs'];
-
-/** Flags that cannot be for another process: an inspector's port, a program on the command line; and those that take the next word. */
-const OWN_FLAG = /^(-e|-p|-pe|--eval|--print|--input-type|--inspect[a-z-]*)(=|$)/;
+/** Flags that cannot be for another process: an inspector's port, a program on the command line, a test runner or watcher; and those that take the next word. */
+const OWN_FLAG = /^(-e|-p|-pe|--eval|--print|--input-type|--(inspect|test|watch)(-[a-z-]*)?)(=|$)/;
 const OWN_FLAG_AND_WORD = /^(-e|-p|-pe|--eval|--print|--input-type|--inspect-port)$/;
 
 /** Node's flags of this process, less those of its own. */
@@ -99,16 +130,19 @@ export function settings(options: PoolOptions): Settings {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) throw wrong(TypeError, 'the options', 'an object', options);
   const known = defaults();
   for (const name of Object.keys(options)) {
-    if (NOT_BUILT.includes(name)) throw new TypeError(`Cannot create a pool as the option \`${name}\` is not built yet`);
-    if (!Object.hasOwn(known, name)) throw new TypeError(`Cannot create a pool as there is no option \`${name}\`: the nearest is \`${nearest(name, Object.keys(known))}\``);
+    checkName(name, Object.keys(known), 'create a pool');
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const all: Settings = { ...known, ...given };
-  for (const name of ['workers', 'jobCapacity', 'resultCapacity'] as const) {
-    if (typeof all[name] !== 'number') throw wrong(TypeError, `\`${name}\``, 'an integer >= 1', all[name]);
-    if (!Number.isInteger(all[name]) || all[name] < 1) throw wrong(RangeError, `\`${name}\``, 'an integer >= 1', all[name]);
+  for (const name of ['workers', 'jobCapacity', 'resultCapacity', 'maxJobsPerWorker', 'maxWorkerMemory'] as const) {
+    if (all[name] !== undefined) checkInteger(name, all[name], { from: 1 });
   }
+  if (all.chunkSize !== 'auto') checkInteger('chunkSize', all.chunkSize, { from: 1, or: " or 'auto'" });
+  checkInteger('retries', all.retries, { from: 0 });
+  checkInteger('minWorkers', all.minWorkers, { from: 0 });
+  if (all.minWorkers > all.workers) throw wrong(RangeError, '`minWorkers`', `at most \`workers\`, which is ${all.workers}`, all.minWorkers);
   checkMs('graceMs', all.graceMs, 'create a pool');
+  for (const name of ['timeoutMs', 'idleTimeoutMs'] as const) if (all[name] !== undefined) checkMs(name, all[name], 'create a pool');
   checkWord('interruptPolicy', all.interruptPolicy, ['terminate', 'finish']);
   checkSignals(all.interruptSignals);
   if (all.signal !== undefined && !(all.signal instanceof AbortSignal)) throw wrong(TypeError, '`signal`', 'an AbortSignal', all.signal);
@@ -134,6 +168,17 @@ export function checkMs(name: string, value: unknown, action: string): void {
   if (!(value >= 0 && value <= 2 ** 31 - 1)) throw wrong(RangeError, `\`${name}\``, wanted, value, action);
 }
 
+/** @throws TypeError for an option that does not exist, with the nearest one that does. */
+export function checkName(name: string, known: readonly string[], action: string): void {
+  if (!known.includes(name)) throw new TypeError(`Cannot ${action} as there is no option \`${name}\`: the nearest is \`${nearest(name, known)}\``);
+}
+
+function checkInteger(name: string, value: unknown, { from, or = '' }: { from: number; or?: string }): void {
+  const wanted = `an integer >= ${from}${or}`;
+  if (typeof value !== 'number') throw wrong(TypeError, `\`${name}\``, wanted, value);
+  if (!Number.isInteger(value) || value < from) throw wrong(RangeError, `\`${name}\``, wanted, value);
+}
+
 function checkWord(name: string, value: unknown, words: readonly string[]): void {
   if (typeof value !== 'string' || !words.includes(value)) throw wrong(TypeError, `\`${name}\``, words.map(word => `'${word}'`).join(' or '), value);
 }
@@ -157,7 +202,7 @@ function checkStdio(stdio: unknown): void {
   }
 }
 
-function wrong(Kind: ErrorConstructor, name: string, wanted: string, found: unknown, action = 'create a pool'): Error {
+export function wrong(Kind: ErrorConstructor, name: string, wanted: string, found: unknown, action = 'create a pool'): Error {
   return new Kind(`Cannot ${action} as ${name} must be ${wanted}: received ${show(found)}`);
 }
 

@@ -13,10 +13,10 @@
 //
 // The caller
 // - puts jobs, closes, and reads results as they come, or joins and then drains;
-// - or has a single job run by `run()`: the same workers, and its result goes to the promise.
+// - or has a single job run by `run()`, or many in order by `map()`: the same workers, and the results go to the caller.
 // This process
 // - starts a worker when more jobs wait than workers are idle or starting, up to `workers`;
-// - gives a job to a worker that said `ready`, a second one behind it while jobs are short;
+// - gives a message of jobs to a worker that said `ready`, as many as chunks.ts says, a second one behind it while jobs are short;
 // - sends each worker one sentinel when the queue is closed and nothing waits;
 // - on an interrupt or `terminate()` takes the three steps, all workers together: `stop` by message, SIGTERM
 //   to those that do not answer, SIGKILL to those that are not gone in time; it reads results all the while;
@@ -24,55 +24,47 @@
 // A worker
 // - runs its jobs in order, and leaves when it has read its sentinel or heard `stop` (see worker.ts).
 
-import { constants } from 'node:os';
+import { onAbort } from './aborts.ts';
+import { Chunks } from './chunks.ts';
 import { deadline } from './deadline.ts';
-import { JobLostError, PoolClosedError, WorkerExitError, WorkerStartError } from './errors.ts';
+import { JobLostError, JobTimeoutError, PoolClosedError, WorkerExitError, WorkerStartError } from './errors.ts';
 import { Guard } from './guard.ts';
 import { onInterrupt } from './interrupt.ts';
 import { pack } from './ipc.ts';
 import type { Packed } from './ipc.ts';
-import { checkMs, moduleHref, settings } from './options.ts';
+import type { Caller, Entry, Fate } from './job.ts';
+import { COMPLETED, Ledger } from './ledger.ts';
+import type { End } from './ledger.ts';
+import { OrderedMap } from './map.ts';
+import type { MapHost } from './map.ts';
+import { checkMs, checkName, moduleHref, settings, wrong } from './options.ts';
 import type { PoolOptions, Settings } from './options.ts';
 import { promised, WORKER_MARK } from './protocol.ts';
 import type { FailedMessage } from './protocol.ts';
 import { deferred, Fifo, JobQueue, ResultQueue } from './queue.ts';
-import type { Deferred } from './queue.ts';
-import type { JobOf, Outcome, PoolReport, PoolStats, ValueOf, WorkerReport } from './types.ts';
+import { Starts } from './starts.ts';
+import type { JobOf, PoolReport, PoolStats, ValueOf, WorkerReport } from './types.ts';
 import { WorkerProcess } from './worker-process.ts';
-import type { Entry, Fate, Remains } from './worker-process.ts';
+import type { Remains } from './worker-process.ts';
 
 /** Step 2 of terminate comes when nothing was heard for this long: a loaded machine answers late, one worker after another. */
 const SILENCE_MS = 50;
 /** Step 2 of terminate comes at the latest this long after step 1. */
 const ANSWER_MS = 500;
-/** How long to wait before a worker is started again that died before it was ready: by its own doing, then the pool fails; by a signal. */
-const START_AGAIN_MS = [100, 200, 400];
-const START_AFTER_SIGNAL_MS = 100;
 /** Workers in a row that left early without having finished a job: then the pool fails. */
 const FRUITLESS_LOOPS = 3;
-/** How many workers the report lists. */
-const REPORTED_WORKERS = 1000;
 /** The longest that a timer can wait: what holds the event loop while work is pending. */
 const FOR_EVER_MS = 2 ** 31 - 1;
 
 /** What a worker module is when nothing is said about it. */
 type AnyModule = (job: unknown) => unknown;
 
-interface PoolJob<Job, Value> extends Entry<Job> {
-  /** Whom `run()` promised its value; null for a job that was put. */
-  readonly caller: Deferred<Value> | null;
+export interface RunOptions {
+  /** Cancels the job: one that waits never starts, one that runs has its own signal aborted. The promise rejects with its reason. */
+  signal?: AbortSignal;
+  /** Instead of the pool's: milliseconds from the start of the job. */
+  timeoutMs?: number;
 }
-
-type PoolJobOf<Module> = PoolJob<JobOf<Module>, ValueOf<Module>>;
-
-/** Why the pool ended. */
-interface End {
-  outcome: Outcome;
-  signal: NodeJS.Signals | null;
-  error: WorkerStartError | null;
-}
-
-const COMPLETED: End = { outcome: 'completed', signal: null, error: null };
 
 /**
  * A pool of worker processes with a job queue and a result queue, that a Ctrl-C ends at once.
@@ -92,12 +84,17 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   readonly #settings: Settings;
   readonly #module: { href: string; workerData: Packed };
-  readonly #queue: JobQueue<JobOf<Module>, PoolJobOf<Module>>;
-  /** Jobs of `run()` that wait. Apart, as they never wait for a reader of results. */
-  readonly #calls = new Fifo<PoolJobOf<Module>>();
+  readonly #queue: JobQueue<JobOf<Module>, Entry<JobOf<Module>>>;
+  /** Jobs of `run()` and `map()` that wait, apart, as they never wait for a reader of results; and those called off, which count no more. */
+  readonly #calls = new Fifo<Entry<JobOf<Module>>>();
+  #calledOff = 0;
+  readonly #maps = new Set<OrderedMap<JobOf<Module>, ValueOf<Module>>>();
   /** The workers that are not gone. */
-  readonly #workers = new Set<WorkerProcess<PoolJobOf<Module>>>();
+  readonly #workers = new Set<WorkerProcess<JobOf<Module>>>();
   readonly #guard = new Guard();
+  readonly #chunks: Chunks;
+  readonly #starts = new Starts(() => this.#advance());
+  readonly #ledger = new Ledger<JobOf<Module>>();
 
   #phase: 'running' | 'finishing' | 'terminating' | 'gone' = 'running';
   #end: End | undefined;
@@ -105,20 +102,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   readonly #over = deferred<void>();
   #isJoining = false;
 
-  #submitted = 0;
-  #fulfilled = 0;
-  #rejected = 0;
-  #values = 0;
-  readonly #lost: PoolJobOf<Module>[] = [];
-  #pending: PoolJobOf<Module>[] = [];
-  readonly #reports: WorkerReport[] = [];
-  readonly #createdMs = performance.now();
-
   #died = 0;
   #replaced = 0;
-  #startRound = 0;
-  #failedRounds = 0;
-  #startPause: NodeJS.Timeout | undefined;
   #fruitlessLoops = 0;
 
   #isAdvancing = false;
@@ -144,6 +129,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (Reflect.get(globalThis, WORKER_MARK) === href) throw new Error('Cannot create a pool in a worker of the same module, as it would start workers without end: create it under `if (!isWorker)`');
     this.#settings = settings(options);
     this.#module = { href, workerData: pack(this.#settings.workerData, 'workerData') };
+    this.#chunks = new Chunks(this.#settings.timeoutMs === undefined ? this.#settings.chunkSize : 1);
     this.#queue = new JobQueue(this.#settings.jobCapacity, {
       admit: job => this.#admit(job, null),
       changed: () => this.#queueChanged(),
@@ -153,29 +139,80 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#ignoreSignals = onInterrupt(this.#settings.interruptSignals, signal => this.#press(signal));
     const { signal } = this.#settings;
     const abort = (): void => this.#interrupt(null);
-    signal?.addEventListener('abort', abort, { once: true });
-    this.#ignoreAbort = () => signal?.removeEventListener('abort', abort);
+    this.#ignoreAbort = signal === undefined ? () => {} : onAbort(signal, abort);
     if (signal?.aborted === true) abort();
+    else if (this.#settings.minWorkers > 0) this.#queueChanged();
   }
 
   /**
    * Has one job done: resolves to its value, rejects with what the work function threw. First come, first
    * served among all jobs; its result does not go to `results`.
    *
-   * @throws (as rejections) WorkerExitError if its worker died; WorkerStartError if the pool failed; JobLostError if the
-   * pool was interrupted or terminated, marked as handled; PoolClosedError after `close()`; a DataCloneError if the job
-   * cannot be cloned; TypeError on a module with a manual loop, whose values belong to no call.
+   * @throws (as rejections) the reason of `signal`; JobTimeoutError after `timeoutMs`; WorkerExitError if its worker died;
+   * WorkerStartError if the pool failed; JobLostError if the pool was interrupted or terminated, marked as handled;
+   * PoolClosedError after `close()`; a DataCloneError if the job cannot be cloned; TypeError or RangeError for wrong options, and
+   * on a module with a manual loop, whose values belong to no call.
    */
-  run(job: JobOf<Module>, options?: never): Promise<ValueOf<Module>> {
-    if (options !== undefined) return Promise.reject(new TypeError('Cannot run the job as the options of `run` are not built yet'));
-    const caller = deferred<ValueOf<Module>>();
-    if (this.#end !== undefined) overtake(caller, 'pending', this.#end);
-    else if (this.#queue.closed) caller.reject(new PoolClosedError());
-    else {
-      this.#calls.push(this.#admit(job, caller));
-      this.#queueChanged();
+  run(job: JobOf<Module>, options: RunOptions = {}): Promise<ValueOf<Module>> {
+    const { promise, resolve, reject } = deferred<ValueOf<Module>>();
+    let ignoreAbort = (): void => {};
+    const caller: Caller = {
+      settle: fate => {
+        ignoreAbort();
+        if (fate.status === 'rejected') reject(fate.reason);
+        else resolve(valueOf(fate));
+      },
+      overtake: (fate, error) => {
+        ignoreAbort();
+        if (error === null) promise.catch(() => {}); // a Ctrl-C is no unhandled rejection
+        reject(error ?? new JobLostError(fate, this.#end?.outcome ?? 'completed'));
+      },
+    };
+    try {
+      const { signal } = runOptions(options);
+      signal?.throwIfAborted();
+      if (this.#end !== undefined) caller.overtake('pending', this.#end.error);
+      else if (this.#queue.closed) throw new PoolClosedError();
+      else {
+        const entry = this.#admit(job, caller, options);
+        if (signal !== undefined) ignoreAbort = onAbort(signal, () => this.#cancel(entry, signal.reason));
+        this.#call(entry);
+      }
+    } catch (error) {
+      reject(error);
     }
-    return caller.promise;
+    return promise;
+  }
+
+  /**
+   * Has each job done, and gives the values in the order of the jobs. The input, an iterable or async iterable, is taken lazily,
+   * from the first `next()` on and never more than `jobCapacity` ahead of the reader.
+   *
+   * The first failure, in order, is thrown; then, as when the loop is left, the input is closed, what has not started is
+   * dropped (it counts as rejected), and the pool stays usable. When the pool is interrupted or terminated it gives what was
+   * done up to the first gap, and then throws; values behind the gap go to `results`.
+   *
+   * @throws TypeError if `jobs` is no iterable. From the iterator: what a work function or the input throws; PoolInterruptedError,
+   * whose `report` is the report; WorkerStartError if the pool failed; PoolClosedError after `close()`; TypeError on a manual loop.
+   */
+  map(jobs: Iterable<JobOf<Module>> | AsyncIterable<JobOf<Module>>): AsyncIterableIterator<ValueOf<Module>> {
+    const host: MapHost<JobOf<Module>, ValueOf<Module>> = {
+      capacity: this.#settings.jobCapacity,
+      call: (job, caller) => {
+        if (this.#end !== undefined) return 'ended';
+        if (this.#queue.closed) return undefined;
+        const entry = this.#admit(job, caller);
+        this.#call(entry);
+        return { id: entry.id, callOff: () => this.#callOff(entry) };
+      },
+      left: map => this.#maps.delete(map),
+      whyEnded: () => this.#joined.promise,
+      value: valueOf,
+    };
+    const map = new OrderedMap(jobs, host);
+    this.#maps.add(map);
+    if (this.#phase === 'gone') map.end();
+    return map;
   }
 
   /** Does what the first Ctrl-C does, by `interruptPolicy`. Calling it again does nothing more. Resolves like `join()`. */
@@ -218,13 +255,13 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       workers[worker.state]++;
       given += worker.givenCount;
     }
-    const jobs = { submitted: this.#submitted, waiting: this.#waitingCount, given, fulfilled: this.#fulfilled, rejected: this.#rejected };
-    return { workers, jobs };
+    const { submitted, fulfilled, rejected } = this.#ledger;
+    return { workers, jobs: { submitted, waiting: this.#waitingCount, given, fulfilled, rejected } };
   }
 
   /** For `await using`: closes and joins an idle pool, terminates one whose work nobody waited for. Never rejects. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#unsettledCount === 0) this.jobs.close();
+    if (this.#ledger.unsettled === 0) this.jobs.close();
     else {
       this.#endAs({ outcome: 'terminated', signal: null, error: null });
       this.#terminate(this.#settings.graceMs);
@@ -235,8 +272,14 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   // ---- What comes in
 
-  #admit(job: JobOf<Module>, caller: Deferred<ValueOf<Module>> | null): PoolJobOf<Module> {
-    return { id: this.#submitted++, job, attempt: 1, caller };
+  #admit(job: JobOf<Module>, caller: Caller | null, { timeoutMs = this.#settings.timeoutMs ?? Infinity, signal }: RunOptions = {}): Entry<JobOf<Module>> {
+    const isAlone = timeoutMs !== Infinity || signal !== undefined;
+    return { id: this.#ledger.submitted++, job, caller, timeoutMs, attempt: 1, state: 'waiting', isAlone, isSuspect: false, failure: undefined };
+  }
+
+  #call(entry: Entry<JobOf<Module>>): void {
+    this.#calls.push(entry);
+    this.#queueChanged();
   }
 
   /** A worker is started at once, jobs are given when the caller's turn is over: it may have more of them. */
@@ -263,11 +306,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   // ---- Giving work
 
   get #waitingCount(): number {
-    return this.#queue.size + this.#calls.size;
-  }
-
-  get #unsettledCount(): number {
-    return this.#submitted - this.#fulfilled - this.#rejected;
+    return this.#queue.size + this.#calls.size - this.#calledOff;
   }
 
   /** After every event: does what can be done now. */
@@ -277,46 +316,68 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#startWorkers();
     const isWorkOver = this.#phase === 'finishing' || (this.#queue.closed && this.#waitingCount === 0);
     if (isWorkOver) for (const worker of this.#workers) worker.endOfJobs();
-    const isOver = this.#end !== undefined || (this.#queue.closed && this.#unsettledCount === 0);
+    const isOver = this.#end !== undefined || (this.#queue.closed && this.#ledger.unsettled === 0);
     if (isOver && this.#workers.size === 0) {
       this.#holdEventLoop(true);
       this.#guard.end(() => this.#finish());
-    } else this.#holdEventLoop(this.#unsettledCount > 0 || this.#end !== undefined || (this.#queue.closed && this.#workers.size > 0));
+    } else this.#holdEventLoop(this.#ledger.unsettled > 0 || this.#end !== undefined || (this.#queue.closed && this.#workers.size > 0));
   }
 
-  /** One job to each idle worker first, then a second one to those that want it. */
+  /** One message to each idle worker first, then a second one to those that want it. */
   #give(): void {
     if (this.#phase !== 'running') return;
     for (const behindAnother of [false, true]) {
       for (const worker of this.#workers) {
-        while (worker.room > 0 && worker.hasJob === behindAnother) {
-          const entry = this.#takeNext();
-          if (entry === undefined) return;
-          if (entry.caller === null || !worker.isLoop) worker.give([entry]);
-          else this.#settle(entry, { status: 'rejected', reason: new TypeError('Cannot run a job on a module with a manual loop, whose values belong to no call: use `jobs` and `results`') });
+        while (worker.hasJob === behindAnother && worker.hasRoom(this.#chunks.window)) {
+          const entries = this.#takeChunk(worker, behindAnother);
+          if (entries.length === 0) return;
+          if (!worker.isLoop || entries[0]?.caller === null) worker.give(entries);
+          else for (const entry of entries) this.#settle(entry, { status: 'rejected', reason: new TypeError('Cannot run a job on a module with a manual loop, whose values belong to no call: use `jobs` and `results`') });
         }
       }
     }
+  }
+
+  /** Jobs for one message: with ids without a gap, all put or all called, and all at their first attempt; or one alone. */
+  #takeChunk(worker: WorkerProcess<JobOf<Module>>, behindAnother: boolean): Entry<JobOf<Module>>[] {
+    const first = this.#peekNext();
+    if (first === undefined || (first.isAlone && behindAnother)) return [];
+    const size = first.isAlone ? 1 : Math.min(this.#chunks.size(this.#waitingCount, this.#settings.workers), worker.jobsLeft);
+    const entries: Entry<JobOf<Module>>[] = [];
+    let next: Entry<JobOf<Module>> | undefined = first;
+    do {
+      if (next.caller === null) this.#queue.take();
+      else this.#calls.shift();
+      entries.push(next);
+      next = this.#peekNext();
+    } while (entries.length < size && next !== undefined && !next.isAlone && next.id === first.id + entries.length && (next.caller === null) === (first.caller === null));
+    return entries;
   }
 
   /**
    * First come, first served; jobs whose results nobody fetches in time are held back: not before the first read, not from a
    * join, and not while a `put()` waits for room, as whoever awaits that inside the loop over the results waits for himself.
    */
-  #takeNext(): PoolJobOf<Module> | undefined {
+  #peekNext(): Entry<JobOf<Module>> | undefined {
     const isReadSlowly = this.results.size >= this.#settings.resultCapacity && this.results.beingRead;
     const isFull = isReadSlowly && !this.#isJoining && !this.#queue.isPutHeld;
     this.#isHeldBack = isFull && this.#queue.size > 0;
     const job = isFull ? undefined : this.#queue.peek();
-    const call = this.#calls.peek();
-    return call !== undefined && (job === undefined || call.id < job.id) ? this.#calls.shift() : job && this.#queue.take();
+    let call = this.#calls.peek();
+    while (call?.state === 'over') {
+      this.#calls.shift();
+      this.#calledOff--;
+      call = this.#calls.peek();
+    }
+    return call !== undefined && (job === undefined || call.id < job.id) ? call : job;
   }
 
   /** One worker a turn of the event loop, as a fork takes milliseconds: a Ctrl-C is heard between two of them. */
   #startWorkers(): void {
-    if (this.#isStarting || this.#startPause !== undefined || this.#phase !== 'running') return;
-    let wanted = this.#calls.size + (this.#isHeldBack ? 0 : this.#queue.size);
+    if (this.#isStarting || this.#starts.arePaused || this.#phase !== 'running') return;
+    let wanted = this.#waitingCount - (this.#isHeldBack ? this.#queue.size : 0);
     for (const worker of this.#workers) if (worker.state !== 'busy') wanted--;
+    if (!this.#queue.closed) wanted = Math.max(wanted, this.#settings.minWorkers - this.#workers.size);
     if (wanted <= 0 || this.#workers.size >= this.#settings.workers) return;
     this.#startWorker();
     this.#isStarting = true;
@@ -327,15 +388,20 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   }
 
   #startWorker(): void {
-    const round = this.#startRound;
+    const { round } = this.#starts;
     try {
-      const worker = new WorkerProcess<PoolJobOf<Module>>(this.#module, this.#settings, {
-        ready: () => { this.#failedRounds = 0; },
+      const worker = new WorkerProcess<JobOf<Module>>(this.#module, this.#settings, {
+        ready: () => this.#starts.succeeded(),
         failed: (during, cause) => this.#failed(during, cause),
         settled: (entry, fate) => this.#settle(entry, fate),
         valuePut: (entry, value) => {
-          this.#values++;
+          this.#ledger.values++;
           this.results.push({ id: entry.id, job: entry.job, status: 'fulfilled', value: promised(value) });
+        },
+        measured: (jobs, elapsedMs) => this.#chunks.observe(jobs, elapsedMs),
+        timedOut: (worker, entry) => this.#timedOut(worker, entry),
+        idled: worker => {
+          if (worker.state === 'idle' && this.#workers.size > this.#settings.minWorkers) worker.endOfJobs();
         },
         heard: () => {
           this.#heardMs = performance.now();
@@ -357,45 +423,105 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   // ---- What becomes of a job
 
   /** A job has its result. */
-  #settle(entry: PoolJobOf<Module>, fate: Fate): void {
+  #settle(entry: Entry<JobOf<Module>>, fate: Fate): void {
+    if (entry.state === 'over') return; // called off, or too late
+    if (entry.state === 'cancelled') return this.#tryAgain(entry);
+    entry.state = 'over';
     const { id, job, caller } = entry;
-    if (fate.status === 'rejected') {
-      this.#rejected++;
-      if (caller === null) this.results.push({ id, job, status: 'rejected', reason: fate.reason });
-      else caller.reject(fate.reason);
-      return;
+    if (fate.status === 'rejected') this.#ledger.rejected++;
+    else this.#ledger.fulfilled++;
+    if (fate.status === 'fulfilled') this.#ledger.values++;
+    if (caller !== null) caller.settle(fate);
+    else if (fate.status === 'fulfilled') this.results.push({ id, job, status: 'fulfilled', value: valueOf(fate) });
+    else if (fate.status === 'rejected') this.results.push({ id, job, status: 'rejected', reason: fate.reason });
+  }
+
+  /** An attempt failed because its worker died or because it took too long; while the pool works it may have another. */
+  #failAttempt(entry: Entry<JobOf<Module>>, error: Error): void {
+    entry.failure = error;
+    if (entry.attempt <= this.#settings.retries && this.#phase === 'running') this.#tryAgain(entry);
+    else this.#settle(entry, { status: 'rejected', reason: error });
+  }
+
+  #tryAgain(entry: Entry<JobOf<Module>>): void {
+    entry.state = 'waiting';
+    if (this.#phase !== 'running') return this.#settle(entry, { status: 'rejected', reason: entry.failure });
+    entry.attempt++;
+    this.#putBackAlone(entry);
+  }
+
+  /** In front of all that waits, and to travel alone: whether it has started before nobody can say, but it may have. */
+  #putBackAlone(entry: Entry<JobOf<Module>>): void {
+    entry.isAlone = entry.isSuspect = true;
+    this.#putBack(entry);
+  }
+
+  #putBack(entry: Entry<JobOf<Module>>): void {
+    if (entry.state === 'over') return;
+    entry.state = 'waiting';
+    if (entry.caller === null) this.#queue.putBack(entry);
+    else this.#calls.unshift(entry);
+  }
+
+  /** A job took too long. Its worker may keep it for a moment: tried again it is only when that has let go of it. */
+  #timedOut(worker: WorkerProcess<JobOf<Module>>, entry: Entry<JobOf<Module>>): void {
+    const error = new JobTimeoutError(entry.timeoutMs, entry.failure === undefined ? {} : { cause: entry.failure });
+    if (entry.attempt <= this.#settings.retries && this.#phase === 'running') {
+      entry.failure = error;
+      entry.state = 'cancelled';
+    } else this.#settle(entry, { status: 'rejected', reason: error });
+    worker.cancel(entry, error);
+  }
+
+  /** The signal of a `run()` aborted. */
+  #cancel(entry: Entry<JobOf<Module>>, reason: unknown): void {
+    const wasWaiting = entry.state === 'waiting';
+    if (wasWaiting && this.#end !== undefined) return;
+    if (entry.state === 'cancelled') entry.state = 'given';
+    this.#settle(entry, { status: 'rejected', reason });
+    if (wasWaiting) this.#calledOff++;
+    else {
+      entry.failure = reason;
+      for (const worker of this.#workers) worker.cancel(entry, reason);
     }
-    this.#fulfilled++;
-    if (fate.status === 'done') return;
-    this.#values++;
-    const value: ValueOf<Module> = promised(fate.value);
-    if (caller === null) this.results.push({ id, job, status: 'fulfilled', value });
-    else caller.resolve(value);
+    this.#advanceSoon();
+  }
+
+  /** A map was left: what waits is dropped, what runs may end. */
+  #callOff(entry: Entry<JobOf<Module>>): void {
+    if (entry.state !== 'waiting' || this.#end !== undefined) return;
+    this.#settle(entry, { status: 'rejected', reason: undefined });
+    this.#calledOff++;
+    this.#advanceSoon();
   }
 
   /**
    * A worker is gone: decides about the jobs that it had.
    * 1. The pool is terminating: what may have started is lost, everything else is pending.
-   * 2. The worker died of itself: what may have started is rejected, everything else goes to another worker,
-   *    or is pending if nothing may be given any more.
+   * 2. The worker died of itself. The one job that had started is rejected, or tried again. Where nobody knows which of several
+   *    tiny ones it was, shot in the middle of a message, each of them is tried alone, so that only the one that kills is charged.
+   *    Everything else goes to another worker, or is pending if nothing may be given any more.
    */
-  #gone(worker: WorkerProcess<PoolJobOf<Module>>, remains: Remains<PoolJobOf<Module>>, round: number): void {
-    const { started, unstarted, cause, report } = remains;
+  #gone(worker: WorkerProcess<JobOf<Module>>, remains: Remains<JobOf<Module>>, round: number): void {
+    const { cause, report } = remains;
+    const started = remains.started.filter(({ state }) => state !== 'over');
+    const unstarted = remains.unstarted.filter(({ state }) => state !== 'over');
     this.#workers.delete(worker);
     if (worker.pid !== 0) this.#guard.forget(worker.target);
-    if (report.pid !== 0) this.#reports.push(report);
-    this.#reports.splice(0, this.#reports.length - REPORTED_WORKERS);
+    this.#ledger.workerGone(report);
 
-    if (this.#phase === 'terminating') this.#lost.push(...started);
-    else for (const entry of started) this.#settle(entry, { status: 'rejected', reason: new WorkerExitError(report, cause === undefined ? {} : { cause }) });
+    if (this.#phase !== 'running') this.#ledger.overtaken(unstarted, 'pending');
+    else for (const entry of unstarted.reverse()) this.#putBack(entry);
 
-    if (this.#phase !== 'running') this.#pending.push(...unstarted);
-    else for (const entry of unstarted.reverse()) {
-      if (entry.caller === null) this.#queue.putBack(entry);
-      else this.#calls.unshift(entry);
-    };
+    if (this.#phase === 'terminating' || (this.#phase === 'finishing' && started.length > 1)) this.#ledger.overtaken(started, 'lost');
+    else if (started.length > 1) for (const entry of started.reverse()) this.#putBackAlone(entry);
+    else for (const entry of started) {
+      const before = entry.failure ?? cause;
+      if (entry.state === 'cancelled') this.#tryAgain(entry);
+      else this.#failAttempt(entry, new WorkerExitError(report, before === undefined ? {} : { cause: before }));
+    }
 
-    if (this.#phase === 'running' && !worker.hasLeftInOrder) {
+    if (this.#phase === 'running' && worker.isToBeReplaced) {
       this.#died++;
       if (!worker.wasReady) this.#diedStarting(round, report, cause);
       else if (worker.leftEarly) this.#loopLeftEarly(report);
@@ -410,22 +536,10 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#fail(`Cannot start a worker as ${why} (${this.#module.href}): ${String(cause)}`, cause);
   }
 
-  /** A worker died before it was ready. Those of one round of starts count once: they died of the same thing. */
+  /** A worker died before it was ready. */
   #diedStarting(round: number, { exitCode, signal }: { exitCode: number | null; signal: NodeJS.Signals | null }, cause: unknown): void {
-    if (signal !== null) return this.#pauseStarts(START_AFTER_SIGNAL_MS);
-    if (round !== this.#startRound) return;
-    this.#startRound++;
-    const pauseMs = START_AGAIN_MS[this.#failedRounds++];
-    if (pauseMs === undefined) this.#fail(`Cannot start a worker as it ends before it is ready, ${this.#failedRounds} times in a row, ${exitCode === null ? `with ${String(cause)}` : `with exit code ${exitCode}`} (${this.#module.href})`, cause);
-    else this.#pauseStarts(pauseMs);
-  }
-
-  #pauseStarts(ms: number): void {
-    clearTimeout(this.#startPause);
-    this.#startPause = setTimeout(() => {
-      this.#startPause = undefined;
-      this.#advance();
-    }, ms);
+    if (signal !== null) this.#starts.diedBySignal();
+    else if (!this.#starts.died(round)) this.#fail(`Cannot start a worker as it ends before it is ready, ${this.#starts.failedRounds} times in a row, ${exitCode === null ? `with ${String(cause)}` : `with exit code ${exitCode}`} (${this.#module.href})`, cause);
   }
 
   #loopLeftEarly(report: WorkerReport): void {
@@ -465,8 +579,10 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (this.#end !== undefined || this.#phase === 'gone') return false;
     this.#end = end;
     this.#phase = 'finishing';
-    clearTimeout(this.#startPause);
-    this.#pending = [...this.#queue.end(), ...this.#calls.drain()]; // not `push(...)`: a call takes some 100,000 arguments
+    this.#starts.end();
+    this.#ledger.overtaken(this.#queue.end(), 'pending');
+    this.#ledger.overtaken(this.#calls.drain().filter(({ state }) => state !== 'over'), 'pending');
+    this.#calledOff = 0;
     return true;
   }
 
@@ -498,38 +614,21 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#callOffJudgement();
     this.#ignoreAbort();
     const end = this.#end ?? COMPLETED;
-    const report = this.#report(end);
+    const report = this.#ledger.report(end);
     const wasBeingRead = this.results.beingRead;
+    const wasMapped = this.#maps.size > 0;
+    for (const map of this.#maps) for (const result of map.end()) this.results.push(result);
     this.results.end(end.error);
-    for (const { caller } of this.#lost) if (caller !== null) overtake(caller, 'lost', end);
-    for (const { caller } of this.#pending) if (caller !== null) overtake(caller, 'pending', end);
+    const wasCalled = this.#ledger.tellCallers(end.error);
     if (end.error === null) this.#joined.resolve(report);
     else {
       end.error.report = report;
-      // Where nobody reads, runs or joins, it is an unhandled rejection: never silence.
-      if (wasBeingRead || [...this.#lost, ...this.#pending].some(({ caller }) => caller !== null)) this.#joined.promise.catch(() => {});
+      // Where nobody reads, runs, maps or joins, it is an unhandled rejection: never silence.
+      if (wasBeingRead || wasMapped || wasCalled) this.#joined.promise.catch(() => {});
       this.#joined.reject(end.error);
     }
     this.#over.resolve();
     this.#releaseSignals();
-  }
-
-  #report({ outcome, signal, error }: End): PoolReport<JobOf<Module>> {
-    const inOrder = (entries: PoolJobOf<Module>[]): JobOf<Module>[] => entries.sort((a, b) => a.id - b.id).map(({ job }) => job);
-    return {
-      outcome,
-      signal,
-      error,
-      exitCode: outcome === 'completed' ? 0 : signal === null ? 1 : 128 + constants.signals[signal],
-      submitted: this.#submitted,
-      fulfilled: this.#fulfilled,
-      rejected: this.#rejected,
-      lost: inOrder(this.#lost),
-      pending: inOrder(this.#pending),
-      values: this.#values,
-      workers: this.#reports,
-      durationMs: performance.now() - this.#createdMs,
-    };
   }
 
   /** Gives Ctrl-C back to the program when all results have been read, a whole turn of the event loop later. */
@@ -550,8 +649,17 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 /** Whether this process is a worker of a pool: `if (!isWorker) await main()` makes one file play both roles. */
 export const isWorker: boolean = WORKER_MARK in globalThis;
 
-/** The pool is over for somebody who waits for a job. A Ctrl-C is no unhandled rejection. */
-function overtake(caller: { promise: Promise<unknown>; reject: (reason: unknown) => void }, fate: 'lost' | 'pending', { outcome, error }: End): void {
-  if (error === null) caller.promise.catch(() => {});
-  caller.reject(error ?? new JobLostError(fate, outcome));
+/** @throws TypeError for an unknown option or a wrong shape, RangeError for a number out of range. */
+function runOptions(options: RunOptions): RunOptions {
+  const action = 'run the job';
+  if (typeof options !== 'object' || options === null) throw wrong(TypeError, 'the options', 'an object', options, action);
+  for (const name of Object.keys(options)) checkName(name, ['signal', 'timeoutMs'], action);
+  const { signal, timeoutMs } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong(TypeError, '`signal`', 'an AbortSignal', signal, action);
+  if (timeoutMs !== undefined) checkMs('timeoutMs', timeoutMs, action);
+  return options;
+}
+
+function valueOf<Value>(fate: Fate): Value {
+  return promised(fate.status === 'fulfilled' ? fate.value : undefined);
 }

@@ -18,6 +18,8 @@ export interface InitMessage {
   type: 'init';
   module: string;
   workerData: Wire;
+  /** Whether results are to say how much memory the worker holds. */
+  tellsMemory: boolean;
 }
 
 /** Jobs, with consecutive ids from `firstId`, all at the same attempt. */
@@ -38,7 +40,14 @@ export interface StopMessage {
   type: 'stop';
 }
 
-export type ToWorker = InitMessage | JobsMessage | EndOfJobsMessage | StopMessage;
+/** Give up the job that runs, if it still is the one with this id: its signal aborts for this reason. */
+export interface CancelMessage {
+  type: 'cancel';
+  id: number;
+  reason: Wire;
+}
+
+export type ToWorker = InitMessage | JobsMessage | EndOfJobsMessage | StopMessage | CancelMessage;
 
 /** The worker's first word: its module is set up, and it has ignored the interrupt signals since before it was loaded. */
 export interface ReadyMessage {
@@ -62,6 +71,8 @@ export interface ResultsMessage {
   outcomes: JobOutcome[];
   /** How long the worker worked on them. */
   elapsedMs: number;
+  /** What the worker holds, resident; 0 if nobody asked. */
+  memoryBytes: number;
 }
 
 /**
@@ -110,16 +121,17 @@ function isJobOutcome(value: unknown): value is JobOutcome {
 }
 
 const toWorker: Record<ToWorker['type'], (message: Fields) => boolean> = {
-  init: message => typeof message['module'] === 'string' && isWire(message['workerData']),
+  init: message => typeof message['module'] === 'string' && isWire(message['workerData']) && typeof message['tellsMemory'] === 'boolean',
   jobs: message => isCount(message['firstId']) && isCount(message['attempt']) && Array.isArray(message['jobs']) && message['jobs'].every(isWire),
   'end-of-jobs': () => true,
   stop: () => true,
+  cancel: message => isCount(message['id']) && isWire(message['reason']),
 };
 
 const toParent: Record<ToParent['type'], (message: Fields) => boolean> = {
   ready: message => message['kind'] === 'function' || message['kind'] === 'loop',
   failed: message => (message['during'] === 'import' || message['during'] === 'exports' || message['during'] === 'setup') && isWire(message['reason']),
-  results: message => Array.isArray(message['outcomes']) && message['outcomes'].every(isJobOutcome) && typeof message['elapsedMs'] === 'number',
+  results: message => Array.isArray(message['outcomes']) && message['outcomes'].every(isJobOutcome) && typeof message['elapsedMs'] === 'number' && typeof message['memoryBytes'] === 'number',
   stopping: message => isCount(message['started']),
   exiting: message => isCount(message['started']) && isWire(message['error']),
   'end-of-results': message => typeof message['failed'] === 'boolean' && isWire(message['error']),

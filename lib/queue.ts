@@ -3,6 +3,7 @@
 // knows of workers: a queue tells its owner that something changed, and the owner looks.
 
 import { PoolClosedError } from './errors.ts';
+import { Source } from './source.ts';
 import type { Result } from './types.ts';
 
 /** First in, first out, of objects, in one array used as a ring: it doubles when it is full and halves when three quarters are empty. */
@@ -78,7 +79,7 @@ export class JobQueue<Job, Entry extends object = object> {
   readonly #waiting = new Fifo<Entry>();
   readonly #capacity: number;
   readonly #sink: JobSink<Job, Entry>;
-  readonly #producers = new Set<{ wake: () => void }>();
+  readonly #sources = new Set<Source<Job>>();
   #closed = false;
   #ended = false;
   #isPutHeld = false;
@@ -123,26 +124,24 @@ export class JobQueue<Job, Entry extends object = object> {
    * @throws PoolClosedError (as a rejection) after `close()`; what the iterable throws; TypeError if it is none.
    */
   async putAll(jobs: Iterable<Job> | AsyncIterable<Job>): Promise<number> {
-    const iterator = iterate(jobs);
-    const producer = { wake: (): void => {} };
+    const source = new Source(jobs, 'put all jobs', 'putAll');
     let count = 0;
-    this.#producers.add(producer);
+    this.#sources.add(source);
     try {
       while (!this.#closed && !this.#ended) {
-        const next = iterator.next();
-        const step = isPromiseLike(next) ? await nextOrWake(next, producer) : next;
-        if (step === WOKEN) continue;
-        if (Object(step) !== step) throw new TypeError(`Cannot put all jobs as \`next()\` of the iterator must give an object: received ${String(step)}`);
+        const next = source.next();
+        const step = next instanceof Promise ? await next : next;
+        if (step === 'closed') break;
         if (step.done === true) return count;
-        if (this.#closed || this.#ended) continue;
+        if (this.#closed || this.#ended) break;
         this.#take(step.value);
         count++;
         if (this.#room !== undefined) await this.#room.promise;
       }
     } finally {
-      this.#producers.delete(producer);
+      this.#sources.delete(source);
     }
-    void closeIterator(iterator);
+    source.close();
     if (this.#closed) throw new PoolClosedError();
     return count;
   }
@@ -151,7 +150,7 @@ export class JobQueue<Job, Entry extends object = object> {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#wake();
+    this.#closeSources();
     this.#sink.changed();
   }
 
@@ -181,7 +180,7 @@ export class JobQueue<Job, Entry extends object = object> {
   end(): Entry[] {
     this.#ended = true;
     this.#letIn();
-    this.#wake();
+    this.#closeSources();
     return this.#waiting.drain();
   }
 
@@ -197,8 +196,8 @@ export class JobQueue<Job, Entry extends object = object> {
     this.#isPutHeld = false;
   }
 
-  #wake(): void {
-    for (const producer of this.#producers) producer.wake();
+  #closeSources(): void {
+    for (const source of this.#sources) source.close();
   }
 }
 
@@ -327,36 +326,4 @@ export function deferred<T>(): Deferred<T> {
     reject = onReject;
   });
   return { promise, resolve, reject };
-}
-
-type AnyIterator<T> = Iterator<T, unknown, undefined> | AsyncIterator<T, unknown, undefined>;
-
-function iterate<T>(source: Iterable<T> | AsyncIterable<T>): AnyIterator<T> {
-  const iterable: Partial<Iterable<T> & AsyncIterable<T>> = source ?? {};
-  const iterator = iterable[Symbol.asyncIterator]?.() ?? iterable[Symbol.iterator]?.();
-  if (iterator === undefined) throw new TypeError(`Cannot put all jobs as \`putAll\` takes an iterable or async iterable: received ${source === null ? 'null' : typeof source}`);
-  return iterator;
-}
-
-function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof value === 'object' && value !== null && 'then' in value;
-}
-
-const WOKEN = Symbol('woken');
-
-/** Resolves to what the iterator gives, or to WOKEN when the producer is woken before. */
-function nextOrWake<T>(next: PromiseLike<T>, producer: { wake: () => void }): Promise<T | typeof WOKEN> {
-  return new Promise((resolve, reject) => {
-    producer.wake = () => resolve(WOKEN);
-    next.then(resolve, reject);
-  });
-}
-
-/** Tells an iterator that nobody will ask again. Nobody waits for it either: it may be in the middle of a wait that never ends. */
-async function closeIterator(iterator: AnyIterator<unknown>): Promise<void> {
-  try {
-    await iterator.return?.();
-  } catch {
-    // what it throws at its end concerns nobody any more
-  }
 }

@@ -11,58 +11,65 @@ import { randomUUID } from 'node:crypto';
 import { extname } from 'node:path';
 import { deadline } from './deadline.ts';
 import { ProtocolError } from './errors.ts';
-import { Channel, pack } from './ipc.ts';
+import { Channel, pack, packReason } from './ipc.ts';
 import type { Packed } from './ipc.ts';
+import type { Entry, Fate } from './job.ts';
 import type { Settings } from './options.ts';
 import { parseToParent } from './protocol.ts';
 import type { FailedMessage, JobOutcome, JobsMessage, PieceMessage, ReadyMessage, ResultsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
 import { Fifo } from './queue.ts';
 import type { WorkerReport } from './types.ts';
 
-/** A second message is under way to a worker while its jobs take less than this: it never waits for the parent then. */
-const SECOND_MESSAGE_BELOW_MS = 4;
+/** A worker that was told to give up its job has 50 ms to settle it, by its own clock; one that says nothing after this is deaf. */
+const CANCEL_ANSWER_MS = 100;
+/** A message with so many bytes of jobs is full. */
+const FULL_MESSAGE_BYTES = 256 * 1024;
 
 /** The worker's program, beside this file, compiled or not. */
 const PROGRAM = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
 
-/** One job, from the moment it was accepted until its fate is known. */
-export interface Entry<Job = unknown> {
-  readonly id: number;
-  readonly job: Job;
-  readonly attempt: number;
-}
-
-/** What became of a job; `done` is the end of a job in a manual loop, which puts its values apart. */
-export type Fate = { status: 'fulfilled'; value: unknown } | { status: 'rejected'; reason: unknown } | { status: 'done' };
-
 /** What a worker left behind when it went. */
-export interface Remains<E extends Entry> {
-  /** Given, without a result, and may have started: at most one, but for tiny jobs since the last flush. */
-  started: E[];
+export interface Remains<Job> {
+  /** Given, without a result, and may have started: at most one, but for tiny jobs of one message since its last flush. */
+  started: Entry<Job>[];
   /** Certainly not started. */
-  unstarted: E[];
+  unstarted: Entry<Job>[];
   /** Why it went, if it or its channel said so. */
   cause: unknown;
   /** What the report says of it; its pid is 0 if it could not even be started. */
   report: WorkerReport;
 }
 
-export interface Owner<E extends Entry> {
-  ready(worker: WorkerProcess<E>): void;
+export interface Owner<Job> {
+  ready(worker: WorkerProcess<Job>): void;
   /** The module cannot be used, by this worker or any other. */
   failed(during: FailedMessage['during'], cause: unknown): void;
-  settled(entry: E, fate: Fate): void;
+  settled(entry: Entry<Job>, fate: Fate): void;
   /** A manual loop put a value while this job was current. */
-  valuePut(entry: E, value: unknown): void;
+  valuePut(entry: Entry<Job>, value: unknown): void;
+  /** So many jobs took so long. */
+  measured(jobs: number, elapsedMs: number): void;
+  /** The job that it has took longer than it may. */
+  timedOut(worker: WorkerProcess<Job>, entry: Entry<Job>): void;
+  /** It has had no job for `idleTimeoutMs`. */
+  idled(worker: WorkerProcess<Job>): void;
   /** A message was worked off: there may be room for more jobs. */
   heard(): void;
-  gone(worker: WorkerProcess<E>, remains: Remains<E>): void;
+  gone(worker: WorkerProcess<Job>, remains: Remains<Job>): void;
 }
 
-export class WorkerProcess<E extends Entry> {
+/** Jobs for one message; large ones among them have been staged. */
+interface Parcel<Job> {
+  message: JobsMessage;
+  entries: Entry<Job>[];
+  isStaged: boolean;
+}
+
+export class WorkerProcess<Job> {
   readonly #child: ChildProcess;
   readonly #channel: Channel<ToParent, ToWorker>;
-  readonly #owner: Owner<E>;
+  readonly #owner: Owner<Job>;
+  readonly #settings: Settings;
   readonly #leadsGroup: boolean;
   #graceMs: number;
   #phase: 'starting' | 'ready' | 'leaving' | 'last word said' = 'starting';
@@ -71,29 +78,35 @@ export class WorkerProcess<E extends Entry> {
   #kind: ReadyMessage['kind'] = 'function';
 
   /** Jobs without a result, in the order in which they were given; and how many of each message, likewise. */
-  readonly #given = new Fifo<E>();
+  readonly #given = new Fifo<Entry<Job>>();
   readonly #unanswered: number[] = [];
-  /** Jobs that are still crossing in pieces: no worker can have started them. */
-  #crossing: E[] = [];
-  #lastSettled: E | undefined;
+  /** What is to be sent yet: the first of them is crossing in pieces. No worker can have started these jobs. */
+  readonly #parcels: Parcel<Job>[] = [];
+  #isCrossing = false;
+  #lastSettled: Entry<Job> | undefined;
   #settledCount = 0;
-  #meanMs = Infinity;
+  #givenTotal = 0;
 
   /** How many of the oldest jobs have started, where the worker could say so. */
   #startedSaid: number | undefined;
   #sendsLargeResult = false;
+  #isCancelling = false;
   #leftEarly = false;
   #isPutDown = false;
+  #isTooLarge = false;
   #cause: unknown;
   #thrown: { error: unknown } | undefined;
   #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | undefined;
   #isChannelOpen = true;
   #isGone = false;
   #callOffKill = (): void => {};
+  #callOffTimeout = (): void => {};
+  #idleTimer: NodeJS.Timeout | undefined;
 
   /** Starts a process. @throws what `child_process.fork` throws. */
-  constructor(module: { href: string; workerData: Packed }, settings: Settings, owner: Owner<E>) {
+  constructor(module: { href: string; workerData: Packed }, settings: Settings, owner: Owner<Job>) {
     const { stdio, env, cwd, execArgv, graceMs, interruptSignals, ownGroup } = settings;
+    this.#settings = settings;
     const brands = { incoming: randomUUID(), outgoing: randomUUID() };
     this.#owner = owner;
     this.#graceMs = graceMs;
@@ -132,11 +145,11 @@ export class WorkerProcess<E extends Entry> {
   }
 
   get hasJob(): boolean {
-    return this.#given.size > 0 || this.#crossing.length > 0;
+    return this.givenCount > 0;
   }
 
   get givenCount(): number {
-    return this.#given.size + this.#crossing.length;
+    return this.#given.size + this.#parcels.reduce((sum, { entries }) => sum + entries.length, 0);
   }
 
   get isLoop(): boolean {
@@ -147,10 +160,25 @@ export class WorkerProcess<E extends Entry> {
     return this.#phase !== 'starting';
   }
 
-  /** How many more messages of jobs it should have now. */
-  get room(): number {
-    if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#isPutDown || this.#crossing.length > 0) return 0;
-    return (this.#meanMs < SECOND_MESSAGE_BELOW_MS ? 2 : 1) - this.#unanswered.length;
+  /** Whether one more message of jobs may be sent, where `window` of them may be under way. */
+  hasRoom(window: number): boolean {
+    if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#isPutDown || this.#parcels.length > 0) return false;
+    return this.#unanswered.length === 0 || (this.#unanswered.length < window && this.#given.peek()?.isAlone === false);
+  }
+
+  /** Whether another one should take its place: it died, left early, had its share, or could not let go of a job. */
+  get isToBeReplaced(): boolean {
+    return !this.hasLeftInOrder || this.isSpent || this.#isCancelling;
+  }
+
+  /** How many more jobs it may ever have. */
+  get jobsLeft(): number {
+    return (this.#settings.maxJobsPerWorker ?? Infinity) - this.#givenTotal;
+  }
+
+  /** Whether it leaves because it has had its share of jobs or memory. */
+  get isSpent(): boolean {
+    return this.jobsLeft <= 0 || this.#isTooLarge;
   }
 
   /** Whether the pool may SIGTERM it after `stop`: it does not answer, and not because it is sending a large result. */
@@ -168,36 +196,61 @@ export class WorkerProcess<E extends Entry> {
     return this.#phase === 'last word said' && !this.#leftEarly;
   }
 
-  /** Gives it jobs with consecutive ids, in one message. A job that cannot be cloned is rejected here. */
-  give(entries: E[]): void {
-    let message: JobsMessage | undefined;
-    let sendable: E[] = [];
+  /**
+   * Gives it jobs with consecutive ids, all at the same attempt, in one message, or in several if they are large. The values
+   * are those of this moment. A job that cannot be cloned is rejected here.
+   */
+  give(entries: Entry<Job>[]): void {
+    clearTimeout(this.#idleTimer);
+    this.#givenTotal += entries.length;
+    let parcel: Parcel<Job> | undefined;
+    let bytes = 0;
     for (const entry of entries) {
       try {
         const wire = this.#channel.stage(pack(entry.job, 'job'));
-        message ??= { type: 'jobs', firstId: entry.id, attempt: entry.attempt, jobs: [] };
-        message.jobs.push(wire);
-        sendable.push(entry);
+        entry.state = 'given';
+        if (parcel === undefined) {
+          parcel = { message: { type: 'jobs', firstId: entry.id, attempt: entry.attempt, jobs: [] }, entries: [], isStaged: this.#channel.hasStaged };
+          this.#parcels.push(parcel);
+        }
+        parcel.message.jobs.push(wire);
+        parcel.entries.push(entry);
+        parcel.isStaged = this.#channel.hasStaged;
+        bytes += sizeOf(wire);
+        if (bytes < FULL_MESSAGE_BYTES && !parcel.isStaged) continue;
+        parcel = undefined;
+        bytes = 0;
       } catch (reason) {
-        void this.#send(message, sendable);
-        message = undefined;
-        sendable = [];
+        parcel = undefined; // ids in a message have no gaps
         this.#owner.settled(entry, { status: 'rejected', reason });
       }
     }
-    void this.#send(message, sendable);
+    void this.#sendParcels();
+  }
+
+  /** Has it give up a job: its signal aborts, and if it neither settles the job nor leaves it is ended. */
+  cancel(entry: Entry<Job>, reason: unknown): void {
+    if (this.#given.peek() !== entry) return; // still crossing: then it is told when it has it
+    this.#isCancelling = true;
+    void this.#channel.send({ type: 'cancel', id: entry.id, reason: small(packReason(reason)) });
+    this.#callOffTimeout();
+    this.#callOffTimeout = deadline(CANCEL_ANSWER_MS, () => {
+      if (this.#given.peek() === entry && this.#phase === 'ready') this.kill('SIGTERM');
+    });
   }
 
   /** Sends the sentinel, once, behind the jobs that it was given. */
   endOfJobs(): void {
-    if (this.#told !== 'nothing' || this.#crossing.length > 0) return;
+    if (this.#told !== 'nothing' || this.#parcels.length > 0) return;
     this.#told = 'end-of-jobs';
+    clearTimeout(this.#idleTimer);
     void this.#channel.send({ type: 'end-of-jobs' });
   }
 
   /** Step 1 of terminate: asks it to leave. From its answer on, or from SIGTERM, it has `graceMs`. */
   stop(graceMs: number): void {
     this.#told = 'stop';
+    clearTimeout(this.#idleTimer);
     this.#graceMs = graceMs;
     void this.#channel.send({ type: 'stop' });
     this.#endWithin(graceMs);
@@ -226,22 +279,36 @@ export class WorkerProcess<E extends Entry> {
 
   async #init(module: string, workerData: Wire): Promise<void> {
     await this.#channel.sendStaged();
-    await this.#channel.send({ type: 'init', module, workerData });
+    await this.#channel.send({ type: 'init', module, workerData, tellsMemory: this.#settings.maxWorkerMemory !== undefined });
   }
 
-  async #send(message: JobsMessage | undefined, entries: E[]): Promise<void> {
-    if (message === undefined) return;
-    const crossing = this.#channel.hasStaged;
-    if (crossing) {
-      this.#crossing = entries;
-      await this.#channel.sendStaged(() => this.#told === 'stop' || !this.#isChannelOpen);
-      if (this.#told === 'stop' || !this.#isChannelOpen) return;
-      this.#crossing = [];
+  /** One after the other, as a large job must have crossed before the next message may. */
+  async #sendParcels(): Promise<void> {
+    if (this.#isCrossing) return;
+    let hasCrossed = false;
+    for (let parcel = this.#parcels[0]; parcel !== undefined; parcel = this.#parcels[0]) {
+      if (parcel.isStaged) {
+        this.#isCrossing = hasCrossed = true;
+        await this.#channel.sendStaged(() => this.#told === 'stop' || !this.#isChannelOpen);
+        this.#isCrossing = false;
+        if (this.#told === 'stop' || !this.#isChannelOpen) return;
+      }
+      this.#parcels.shift();
+      this.#hand(parcel);
     }
+    if (this.jobsLeft <= 0) this.endOfJobs();
+    if (hasCrossed) this.#owner.heard();
+  }
+
+  /** From here on its jobs may be started. */
+  #hand({ message, entries }: Parcel<Job>): void {
     for (const entry of entries) this.#given.push(entry);
     this.#unanswered.push(entries.length);
-    await this.#channel.send(message);
-    if (crossing) this.#owner.heard();
+    void this.#channel.send(message);
+    const [entry] = entries;
+    if (entry?.isAlone !== true) return;
+    if (entry.state === 'cancelled') this.cancel(entry, entry.failure);
+    else if (entry.timeoutMs !== Infinity) this.#callOffTimeout = deadline(entry.timeoutMs, () => this.#owner.timedOut(this, entry));
   }
 
   #hear(message: ToParent | PieceMessage | undefined): void {
@@ -253,6 +320,7 @@ export class WorkerProcess<E extends Entry> {
         this.#phase = 'ready';
         this.#kind = message.kind;
         this.#owner.ready(this);
+        this.#mindIdleness();
         break;
       case 'failed':
         this.#phase = 'last word said';
@@ -264,7 +332,7 @@ export class WorkerProcess<E extends Entry> {
         break;
       case 'stopping':
         this.#phase = 'leaving';
-        this.#leftEarly = this.#told === 'nothing' || (this.#told === 'end-of-jobs' && this.hasJob);
+        this.#leftEarly = !this.#isCancelling && (this.#told === 'nothing' || (this.#told === 'end-of-jobs' && this.hasJob));
         this.#startedSaid = message.started;
         this.#endWithin(this.#graceMs);
         break;
@@ -282,16 +350,26 @@ export class WorkerProcess<E extends Entry> {
     this.#owner.heard();
   }
 
-  #results({ outcomes, elapsedMs }: ResultsMessage): void {
+  #results({ outcomes, elapsedMs, memoryBytes }: ResultsMessage): void {
     const before = this.#settledCount;
     for (const outcome of outcomes) {
       if (isPut(outcome)) this.#valuePut(outcome);
       else this.#settle(outcome);
     }
     const settled = this.#settledCount - before;
-    if (settled === 0) return;
-    const meanMs = elapsedMs / settled;
-    this.#meanMs = this.#meanMs === Infinity ? meanMs : (this.#meanMs * 3 + meanMs) / 4;
+    if (settled > 0) this.#owner.measured(settled, elapsedMs);
+    if (memoryBytes > (this.#settings.maxWorkerMemory ?? Infinity)) {
+      this.#isTooLarge = true;
+      this.endOfJobs();
+    }
+    if (!this.hasJob) this.#mindIdleness();
+  }
+
+  #mindIdleness(): void {
+    const { idleTimeoutMs } = this.#settings;
+    if (idleTimeoutMs === undefined) return;
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = setTimeout(() => this.#owner.idled(this), idleTimeoutMs).unref();
   }
 
   /** A loop puts values for the job that it has, or, after the sentinel, for the last one that it had. */
@@ -308,6 +386,10 @@ export class WorkerProcess<E extends Entry> {
     this.#settledCount++;
     if (--this.#unanswered[0]! === 0) this.#unanswered.shift();
     if (this.#startedSaid !== undefined) this.#startedSaid--;
+    if (entry.isAlone) {
+      this.#callOffTimeout();
+      this.#isCancelling = false;
+    }
     this.#owner.settled(entry, this.#fateOf(outcome));
   }
 
@@ -360,16 +442,29 @@ export class WorkerProcess<E extends Entry> {
     if (this.#exit === undefined || this.#isChannelOpen || this.#isGone) return;
     this.#isGone = true;
     this.#callOffKill();
+    this.#callOffTimeout();
+    clearTimeout(this.#idleTimer);
     const thrown = this.#thrown === undefined ? {} : { error: this.#thrown.error };
     const jobs = this.#given.drain();
-    const startedCount = this.#startedSaid ?? (this.wasReady ? 1 : 0);
+    // Where it could not say so: any job of its first message, since it starts none before the results of the last one have left.
+    const startedCount = this.#startedSaid ?? (this.wasReady ? this.#unanswered[0] ?? 0 : 0);
     this.#owner.gone(this, {
       started: jobs.slice(0, startedCount),
-      unstarted: [...jobs.slice(startedCount), ...this.#crossing],
+      unstarted: [...jobs.slice(startedCount), ...this.#parcels.flatMap(({ entries }) => entries)],
       cause: this.#cause,
       report: { pid: this.pid, ...this.#exit, jobs: this.#settledCount, ...thrown },
     });
   }
+}
+
+/** How much of a message it is, roughly. */
+function sizeOf(wire: Wire): number {
+  return typeof wire === 'string' || wire instanceof Uint8Array ? wire.length : 8;
+}
+
+/** A reason is only read by the job's signal: a large one is not worth its way. */
+function small(reason: Packed): Wire {
+  return sizeOf(reason) > FULL_MESSAGE_BYTES ? undefined : reason;
 }
 
 const isTagged = (outcome: JobOutcome): outcome is Exclude<JobOutcome, Wire> =>

@@ -31,8 +31,14 @@ for (const signal of ignoredSignals) listen(signal, () => {});
 
 /** How long a running job has, after `stop`, to fulfil. */
 const SETTLE_MS = 30;
-/** A worker looks for messages between two jobs at most this often: a look takes two turns of the event loop, measured 4 µs. */
-const POLL_EVERY_MS = 1;
+/** How long a job has, after it was cancelled, to settle; then this worker leaves. */
+const SETTLE_CANCELLED_MS = 50;
+/** Between two jobs a worker sends what is done and looks for messages at most this often: a look takes two turns of the event loop, measured 4 µs. */
+const LOOK_EVERY_MS = 1;
+/** Results wait for company behind a job that awaits something no longer than this. */
+const FLUSH_WITHIN_MS = 4;
+/** Results of so many bytes are sent, whatever else is in their message. */
+const FLUSH_BYTES = 256 * 1024;
 
 const channel = new Channel<ToWorker, ToParent>({ ...(process.send && { send: process.send.bind(process) }), on: listen }, { incoming, outgoing });
 
@@ -50,6 +56,7 @@ let wake = (): void => {};
 channel.receive(parseToWorker, message => {
   switch (message?.type) {
     case 'init':
+      tellsMemory = message.tellsMemory;
       void run(message.module, message.workerData);
       break;
     case 'jobs':
@@ -60,6 +67,9 @@ channel.receive(parseToWorker, message => {
       break;
     case 'stop':
       stop();
+      break;
+    case 'cancel':
+      cancel(message.id, channel.read(message.reason));
       break;
   }
   wake();
@@ -79,6 +89,7 @@ let teardown: Hook | undefined;
 let thrown: { error: unknown } | undefined;
 let phase: 'starting' | 'working' | 'gave up' | 'left' = 'starting';
 let giveUp = (): void => {};
+let isLoop = false;
 
 async function run(href: string, workerData: Wire): Promise<void> {
   Reflect.set(globalThis, WORKER_MARK, href);
@@ -100,6 +111,7 @@ async function run(href: string, workerData: Wire): Promise<void> {
   }
   if (stopping) return;
   phase = 'working';
+  isLoop = module.kind === 'loop';
   await channel.send({ type: 'ready', kind: module.kind });
   await Promise.race([module.main(), new Promise<void>(resolve => { giveUp = resolve; })]);
   return leave();
@@ -109,7 +121,7 @@ async function run(href: string, workerData: Wire): Promise<void> {
 function stop(): void {
   if (stopping) return;
   sayStopping();
-  received.length = 0;
+  received.length = position = 0;
   if (phase === 'starting') void leave();
   current.abort();
   beforeFirst.abort();
@@ -117,6 +129,23 @@ function stop(): void {
     if (phase === 'working') phase = 'gave up';
     giveUp();
   }, SETTLE_MS);
+}
+
+/** Asked to give up a job: its signal aborts. A worker that it does not let go of leaves. */
+function cancel(id: number, reason: unknown): void {
+  const job = current;
+  if (job.jobId !== id || job.isOver || stopping) return;
+  job.abort(reason);
+  if (isLoop) {
+    beforeFirst.abort(reason); // the only signal that a loop has: it cannot be used again
+    isMaimed = true;
+  }
+  setTimeout(() => {
+    if (job.isOver || phase !== 'working') return;
+    phase = 'gave up';
+    sayStopping();
+    giveUp();
+  }, SETTLE_CANCELLED_MS);
 }
 
 function sayStopping(): void {
@@ -161,12 +190,15 @@ let outcomes: JobOutcome[] = [];
 let settled = 0;
 /** How many jobs were started whose outcome has not been written to the channel. */
 let started = 0;
+let unsentBytes = 0;
 let workedMs = 0;
 let flushed = Promise.resolve();
+let tellsMemory = false;
 
 function settle(outcome: JobOutcome): void {
   outcomes.push(outcome);
   settled++;
+  if (outcome instanceof Uint8Array || typeof outcome === 'string') unsentBytes += outcome.length;
 }
 
 /** Sends what is there, after what is already being sent. Resolves when it has left the process. */
@@ -175,7 +207,7 @@ function flush(): Promise<void> {
     const [batch, count] = [outcomes, settled];
     if (batch.length === 0) return;
     outcomes = [];
-    settled = 0;
+    settled = unsentBytes = 0;
     if (channel.hasStaged) await channel.sendStaged();
     await sendOutcomes(batch, count);
   });
@@ -186,7 +218,17 @@ function sendOutcomes(batch: JobOutcome[], count: number): Promise<void> {
   const elapsedMs = workedMs;
   workedMs = 0;
   started -= count;
-  return channel.send({ type: 'results', outcomes: batch, elapsedMs });
+  return channel.send({ type: 'results', outcomes: batch, elapsedMs, memoryBytes: tellsMemory ? process.memoryUsage.rss() : 0 });
+}
+
+let flushTimer: NodeJS.Timeout | undefined;
+
+/** What is done does not wait for a job that awaits something. */
+function flushSoon(): void {
+  flushTimer ??= setTimeout(() => {
+    flushTimer = undefined;
+    void flush();
+  }, FLUSH_WITHIN_MS);
 }
 
 const swallow = (): void => {};
@@ -211,6 +253,7 @@ function unshield(): void {
 class RunningJob implements JobContext {
   readonly jobId: number;
   readonly attempt: number;
+  isOver = false;
   #controller: AbortController | undefined;
 
   constructor(jobId: number, attempt: number) {
@@ -224,33 +267,31 @@ class RunningJob implements JobContext {
     return this.#controller.signal;
   }
 
-  abort(): void {
-    this.#controller?.abort(new DOMException('The pool is ending', 'AbortError'));
+  abort(reason: unknown = new DOMException('The pool is ending', 'AbortError')): void {
+    this.#controller ??= new AbortController();
+    this.#controller.abort(reason);
   }
 }
 
 const beforeFirst = new RunningJob(-1, 0);
 /** The job that runs, or ran last. */
 let current = beforeFirst;
+let lookedMs = performance.now();
 
-/** Waits for the next job, when all results have left: undefined at the sentinel, and from `stopping` on. */
-async function nextJob(): Promise<{ job: RunningJob; read: () => unknown } | undefined> {
+/** Sends what is done, and lets messages in: the first immediate still runs in the turn of the loop that calls it. */
+async function look(): Promise<void> {
   await flush();
-  if (performance.now() - polledMs > POLL_EVERY_MS) await poll();
+  for (let turn = 0; turn < 2; turn++) await new Promise(resolve => { setImmediate(resolve); });
+  lookedMs = performance.now();
+}
+
+/** Waits until there is a job to start: false at the sentinel, and from `stopping` on. The results of the message before have left. */
+async function hasJob(): Promise<boolean> {
+  if (position === 0) await flush();
+  if (performance.now() - lookedMs > LOOK_EVERY_MS) await look();
   while (!stopping && !isMaimed) {
-    const message = received[0];
-    if (message !== undefined) {
-      const job = new RunningJob(message.firstId + position, message.attempt);
-      const wire = message.jobs[position++];
-      if (position === message.jobs.length) {
-        received.shift();
-        position = 0;
-      }
-      started++;
-      unshield();
-      return { job, read: () => channel.read(wire) };
-    }
-    if (atSentinel) return undefined;
+    if (received.length > 0) return true;
+    if (atSentinel) return false;
     arrival ??= new Promise(resolve => {
       wake = () => {
         arrival = undefined;
@@ -258,34 +299,57 @@ async function nextJob(): Promise<{ job: RunningJob; read: () => unknown } | und
       };
     });
     await arrival;
-    polledMs = performance.now();
+    lookedMs = performance.now();
   }
-  return undefined;
+  return false;
 }
 
-let polledMs = performance.now();
+/** Takes the next job; to be called only when there is one. */
+function startJob(): { job: RunningJob; wire: Wire } {
+  const message = received[0]!;
+  const job = new RunningJob(message.firstId + position, message.attempt);
+  const wire = message.jobs[position++];
+  if (position === message.jobs.length) {
+    received.shift();
+    position = 0;
+  }
+  started++;
+  unshield();
+  return { job, wire };
+}
 
-/** Lets messages in: the first immediate still runs in the turn of the loop that calls it. */
-async function poll(): Promise<void> {
-  for (let turn = 0; turn < 2; turn++) await new Promise(resolve => { setImmediate(resolve); });
-  polledMs = performance.now();
+/** Whether the next job may start at once: it came in the same message as the last one, nothing large waits to be sent, and it is too early for a look. */
+function mayGoOn(nowMs: number): boolean {
+  return position > 0 && nowMs - lookedMs < LOOK_EVERY_MS && unsentBytes < FLUSH_BYTES && !channel.hasStaged && !stopping && !isMaimed;
 }
 
 async function runFunction(work: WorkFunction): Promise<void> {
-  for (let next = await nextJob(); next !== undefined; next = await nextJob()) {
-    current = next.job;
-    const startMs = performance.now();
-    let reply: { value: unknown } | { reason: unknown };
-    try {
-      const returned = work(next.read(), current);
-      reply = { value: isThenable(returned) ? await returned : returned };
-    } catch (reason) {
-      reply = { reason };
-    }
-    workedMs += performance.now() - startMs;
-    if (phase !== 'working' || (stopping && 'reason' in reply)) return;
-    if ('reason' in reply) settle({ rejected: channel.stage(packReason(reply.reason)) });
-    else settle(snapshot(reply.value));
+  while (await hasJob()) {
+    let startMs = performance.now();
+    do {
+      const { job, wire } = startJob();
+      current = job;
+      let outcome: JobOutcome;
+      try {
+        const returned = work(channel.read(wire), job);
+        let value = returned;
+        if (isThenable(returned)) {
+          if (outcomes.length > 0) flushSoon();
+          value = await returned;
+        }
+        if (phase !== 'working') return;
+        outcome = snapshot(value);
+      } catch (reason) {
+        if (phase !== 'working' || stopping) return;
+        outcome = { rejected: channel.stage(packReason(reason)) };
+      }
+      job.isOver = true;
+      const nowMs = performance.now();
+      workedMs += nowMs - startMs;
+      startMs = nowMs;
+      settle(outcome);
+    } while (mayGoOn(startMs));
+    if (position > 0) await look();
   }
 }
 
@@ -298,8 +362,9 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
+/** What is shielded is the last job of a message, whose results leave now: the others are tiny, and lost until the next flush. */
 function snapshot(value: unknown): JobOutcome {
-  if (!isSmall(value)) shield();
+  if (position === 0 && !isSmall(value)) shield();
   try {
     return channel.stage(pack(value, 'value'));
   } catch (error) {
@@ -312,20 +377,21 @@ async function runLoop(loop: Loop): Promise<void> {
   let startMs = 0;
   const finish = (outcome: JobOutcome): void => {
     if (isOver || phase !== 'working') return;
-    isOver = true;
+    isOver = current.isOver = true;
     workedMs += performance.now() - startMs;
     settle(outcome);
   };
   const jobs: JobReader<unknown> = {
     next: async () => {
       finish({ done: true });
-      const next = await nextJob();
-      if (next === undefined) return { done: true, value: undefined };
+      do if (!await hasJob()) return { done: true, value: undefined }; while (received.length === 0); // another call was quicker
       finish({ done: true }); // a loop that asked for two at once has got the second
-      current = next.job;
+      const { job, wire } = startJob();
+      current = job;
       isOver = false;
       startMs = performance.now();
-      return { done: false, value: next.read() };
+      if (outcomes.length > 0) flushSoon();
+      return { done: false, value: channel.read(wire) };
     },
     [Symbol.asyncIterator]: () => jobs,
   };

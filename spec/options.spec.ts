@@ -38,6 +38,13 @@ describe('defaults()', () => {
       graceMs: 5000,
       jobCapacity: 8192,
       resultCapacity: 8192,
+      chunkSize: 'auto',
+      timeoutMs: undefined,
+      retries: 0,
+      maxJobsPerWorker: undefined,
+      maxWorkerMemory: undefined,
+      minWorkers: 0,
+      idleTimeoutMs: undefined,
       ownGroup: false,
       stdio: 'inherit',
       env: undefined,
@@ -96,7 +103,7 @@ describe('settings()', () => {
   });
 
   it('refuses an unknown option, and names the nearest that there is', () => {
-    const found = [['worker', 'workers'], ['CWD', 'cwd'], ['workersData', 'workerData'], ['interuptSignals', 'interruptSignals'], ['interruptPolice', 'interruptPolicy'], ['graceMillis', 'graceMs'], ['signals', 'signal'], ['jobsCapacity', 'jobCapacity'], ['resultsCapacity', 'resultCapacity'], ['stdin', 'stdio'], ['envs', 'env'], ['execArgs', 'execArgv'], ['pwd', 'cwd'], ['toString', 'stdio']] as const;
+    const found = [['worker', 'workers'], ['CWD', 'cwd'], ['workersData', 'workerData'], ['interuptSignals', 'interruptSignals'], ['interruptPolice', 'interruptPolicy'], ['graceMillis', 'graceMs'], ['signals', 'signal'], ['jobsCapacity', 'jobCapacity'], ['resultsCapacity', 'resultCapacity'], ['stdin', 'stdio'], ['envs', 'env'], ['execArgs', 'execArgv'], ['pwd', 'cwd'], ['toString', 'retries']] as const;
     for (const [name, nearest] of found) {
       assert.throws(() => untyped({ [name]: 1 }), { name: 'TypeError', message: `Cannot create a pool as there is no option \`${name}\`: the nearest is \`${nearest}\`` });
     }
@@ -106,17 +113,38 @@ describe('settings()', () => {
     assert.throws(() => untyped({ worker: undefined }), { name: 'TypeError', message: 'Cannot create a pool as there is no option `worker`: the nearest is `workers`' });
   });
 
-  it('refuses an option that is not built yet, rather than ignoring it', () => {
-    for (const name of ['chunkSize', 'timeoutMs', 'retries', 'maxJobsPerWorker', 'maxWorkerMemory', 'minWorkers', 'idleTimeoutMs']) {
-      assert.throws(() => untyped({ [name]: 1 }), { name: 'TypeError', message: `Cannot create a pool as the option \`${name}\` is not built yet` });
-    }
-  });
-
-  for (const name of ['workers', 'jobCapacity', 'resultCapacity'] as const) {
+  for (const name of ['workers', 'jobCapacity', 'resultCapacity', 'maxJobsPerWorker', 'maxWorkerMemory'] as const) {
     it(`takes an integer >= 1 for \`${name}\``, () => {
       takes(name, [1, 2, 1_000_000]);
       refuses(name, 'TypeError', 'an integer >= 1', [['3', "'3'"], [null, 'null'], [true, 'true'], [[3], 'an array'], [{ count: 3 }, 'an object'], [Symbol('three'), 'Symbol(three)']]);
       refuses(name, 'RangeError', 'an integer >= 1', [[0, '0'], [-1, '-1'], [1.5, '1.5'], [NaN, 'NaN'], [Infinity, 'Infinity']]);
+    });
+  }
+
+  it('takes an integer >= 1 or the word auto for `chunkSize`', () => {
+    takes('chunkSize', [1, 7, 100_000, 'auto']);
+    refuses('chunkSize', 'TypeError', "an integer >= 1 or 'auto'", [['7', "'7'"], [null, 'null'], ['Auto', "'Auto'"]]);
+    refuses('chunkSize', 'RangeError', "an integer >= 1 or 'auto'", [[0, '0'], [1.5, '1.5'], [Infinity, 'Infinity']]);
+  });
+
+  it('takes an integer >= 0 for `retries`', () => {
+    takes('retries', [0, 1, 100]);
+    refuses('retries', 'TypeError', 'an integer >= 0', [['1', "'1'"], [null, 'null']]);
+    refuses('retries', 'RangeError', 'an integer >= 0', [[-1, '-1'], [0.5, '0.5'], [NaN, 'NaN']]);
+  });
+
+  it('takes an integer from 0 to `workers` for `minWorkers`', () => {
+    assert.deepEqual(untyped({ workers: 3, minWorkers: 3 }), { ...defaults(), workers: 3, minWorkers: 3 });
+    refuses('minWorkers', 'TypeError', 'an integer >= 0', [['1', "'1'"]]);
+    refuses('minWorkers', 'RangeError', 'an integer >= 0', [[-1, '-1']]);
+    assert.throws(() => untyped({ workers: 2, minWorkers: 3 }), { name: 'RangeError', message: 'Cannot create a pool as `minWorkers` must be at most `workers`, which is 2: received 3' });
+  });
+
+  for (const name of ['timeoutMs', 'idleTimeoutMs'] as const) {
+    it(`takes milliseconds for \`${name}\``, () => {
+      takes(name, [0, 0.5, 1000, 2 ** 31 - 1]);
+      refuses(name, 'TypeError', 'a number of milliseconds from 0 to 2147483647', [['1', "'1'"], [null, 'null']]);
+      refuses(name, 'RangeError', 'a number of milliseconds from 0 to 2147483647', [[-1, '-1'], [2 ** 31, '2147483648'], [NaN, 'NaN'], [Infinity, 'Infinity']]);
     });
   }
 

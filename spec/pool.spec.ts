@@ -143,11 +143,6 @@ describe('run', { concurrency: 2 }, () => {
     await pool.terminate();
   });
 
-  it('takes no options yet, and says so', async t => {
-    // @ts-expect-error It does not compile either.
-    await assert.rejects(poolOf<Echo>(t, 'echo').run(1, { timeoutMs: 5 }), /TypeError: Cannot run the job as the options of `run` are not built yet/);
-  });
-
   it('rejects with JobLostError after an interrupt, which nobody has to handle', async t => {
     const { stdio, said } = words(t);
     const pool = workPool(t, { workers: 1, stdio });

@@ -525,7 +525,7 @@ describe('JobQueue.putAll()', () => {
     const { queue } = jobQueue(10);
     void queue.putAll(source(never));
     await queue.putAll(three());
-    assert.equal(await sizeInside(queue, '#producers'), 1);
+    assert.equal(await sizeInside(queue, '#sources'), 1);
   });
 
   it('does not mind what an async iterator says to being closed', async () => {

@@ -1,0 +1,30 @@
+// One job inside the pool, from the moment it was accepted until its fate is known. It knows neither queues nor workers.
+
+/** What became of a job; `done` is the end of a job in a manual loop, which puts its values apart. */
+export type Fate = { status: 'fulfilled'; value: unknown } | { status: 'rejected'; reason: unknown } | { status: 'done' };
+
+/** Whom the result goes to, where it does not go to the result queue. */
+export interface Caller {
+  settle(fate: Fate): void;
+  /** The pool ended over the job: with `error` if it failed, else lost or pending. */
+  overtake(fate: 'lost' | 'pending', error: Error | null): void;
+}
+
+export interface Entry<Job = unknown> {
+  readonly id: number;
+  readonly job: Job;
+  /** Null for a job that was put. */
+  readonly caller: Caller | null;
+  /** Milliseconds from its start; Infinity for none. */
+  readonly timeoutMs: number;
+  /** From 1. */
+  attempt: number;
+  /** `cancelled`: its worker still has it, and what comes of it does not count any more. */
+  state: 'waiting' | 'given' | 'cancelled' | 'over';
+  /** Travels in a message of its own, to an idle worker, with nothing behind it. */
+  isAlone: boolean;
+  /** A worker died with it, or it timed out: it is not certain any more that it has not started. */
+  isSuspect: boolean;
+  /** What became of the last attempt. */
+  failure: unknown;
+}

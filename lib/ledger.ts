@@ -1,0 +1,76 @@
+// The accounts of a pool: how many jobs came in, what became of each, and which workers went. It decides nothing.
+
+import { constants } from 'node:os';
+import type { Entry } from './job.ts';
+import type { Outcome, PoolReport, WorkerReport } from './types.ts';
+import type { WorkerStartError } from './errors.ts';
+
+/** How many workers the report lists. */
+const REPORTED_WORKERS = 1000;
+
+/** Why the pool ended. */
+export interface End {
+  outcome: Outcome;
+  signal: NodeJS.Signals | null;
+  error: WorkerStartError | null;
+}
+
+export const COMPLETED: End = { outcome: 'completed', signal: null, error: null };
+
+export class Ledger<Job> {
+  submitted = 0;
+  fulfilled = 0;
+  rejected = 0;
+  values = 0;
+  #lost: Entry<Job>[] = [];
+  #pending: Entry<Job>[] = [];
+  readonly #workers: WorkerReport[] = [];
+  readonly #createdMs = performance.now();
+
+  /** How many jobs have no result yet. */
+  get unsettled(): number {
+    return this.submitted - this.fulfilled - this.rejected;
+  }
+
+  /** The pool ended over these jobs: lost are those that may have started. */
+  overtaken(entries: Iterable<Entry<Job>>, fate: 'lost' | 'pending'): void {
+    const fates = { lost: this.#lost, pending: this.#pending };
+    for (const entry of entries) fates[entry.isSuspect ? 'lost' : fate].push(entry); // not `push(...)`: a call takes some 100,000 arguments
+  }
+
+  workerGone(report: WorkerReport): void {
+    if (report.pid !== 0) this.#workers.push(report);
+    if (this.#workers.length > REPORTED_WORKERS) this.#workers.shift();
+  }
+
+  /** Tells the callers of lost and pending jobs. Whether there were any. */
+  tellCallers(error: Error | null): boolean {
+    let count = 0;
+    for (const [fate, entries] of [['lost', this.#lost], ['pending', this.#pending]] as const) {
+      for (const { caller } of entries) {
+        if (caller === null) continue;
+        caller.overtake(fate, error);
+        count++;
+      }
+    }
+    return count > 0;
+  }
+
+  report({ outcome, signal, error }: End): PoolReport<Job> {
+    const inOrder = (entries: Entry<Job>[]): Job[] => entries.sort((a, b) => a.id - b.id).map(({ job }) => job);
+    return {
+      outcome,
+      signal,
+      error,
+      exitCode: outcome === 'completed' ? 0 : signal === null ? 1 : 128 + constants.signals[signal],
+      submitted: this.submitted,
+      fulfilled: this.fulfilled,
+      rejected: this.rejected,
+      lost: inOrder(this.#lost),
+      pending: inOrder(this.#pending),
+      values: this.values,
+      workers: this.#workers,
+      durationMs: performance.now() - this.#createdMs,
+    };
+  }
+}

@@ -1,0 +1,169 @@
+// What `pool.map()` returns: values in the order of their jobs, over an input that is taken lazily. It has each job run by a host, keeps
+// what came of it until its turn, and knows neither queues nor workers.
+//
+//  input ─► take ─► slots, in the order of the jobs ─► next()
+//                   each filled when its job is settled, by whichever worker
+
+import { PoolClosedError, PoolInterruptedError } from './errors.ts';
+import type { Caller, Fate } from './job.ts';
+import { deferred, Fifo } from './queue.ts';
+import type { Deferred } from './queue.ts';
+import { Source } from './source.ts';
+import type { PoolReport, Result } from './types.ts';
+
+/** What a map asks of the pool. */
+export interface MapHost<Job, Value> {
+  /** How many jobs may be ahead of the reader. */
+  readonly capacity: number;
+  /** Takes a job, and returns its id and what calls it off while it waits; undefined if it is closed; its end, if it has ended. */
+  call(job: Job, caller: Caller): { id: number; callOff: () => void } | undefined | 'ended';
+  /** The map is at its end: nobody need tell it of the pool's. */
+  left(map: OrderedMap<Job, Value>): void;
+  /** What the end of the pool is to a reader. */
+  whyEnded(): Promise<PoolReport<unknown>>;
+  value(fate: Fate): Value;
+}
+
+interface Slot<Job> extends Caller {
+  id: number;
+  readonly job: Job;
+  fate: Fate | undefined;
+  callOff: () => void;
+}
+
+export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void, undefined> {
+  readonly #host: MapHost<Job, Value>;
+  readonly #source: Source<Job>;
+  readonly #slots = new Fifo<Slot<Job>>();
+  readonly #steps = new Fifo<Deferred<IteratorResult<Value, void>>>();
+  #state: 'new' | 'open' | 'all taken' | 'ended' | 'left' = 'new';
+  #failure: { reason: unknown } | undefined;
+  #makeRoom = (): void => {};
+
+  constructor(jobs: Iterable<Job> | AsyncIterable<Job>, host: MapHost<Job, Value>) {
+    this.#source = new Source(jobs, 'map the jobs', 'map');
+    this.#host = host;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<Value, void>> {
+    const step = deferred<IteratorResult<Value, void>>();
+    this.#steps.push(step);
+    if (this.#state === 'new') {
+      this.#state = 'open';
+      void this.#takeAll();
+    }
+    this.#serve();
+    return step.promise;
+  }
+
+  /** Closes the input, and drops what has not started. */
+  return(): Promise<IteratorResult<Value, void>> {
+    this.#leave();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /** The pool has ended: values behind the first gap are handed back, as results. */
+  end(): Result<Job, Value>[] {
+    if (this.#state === 'left') return [];
+    this.#state = 'ended';
+    this.#source.close();
+    this.#makeRoom();
+    const slots = this.#slots.drain();
+    const gap = slots.findIndex(({ fate }) => fate === undefined);
+    const whole = gap === -1 ? slots.length : gap;
+    for (const slot of slots.slice(0, whole)) this.#slots.push(slot);
+    const behind: Result<Job, Value>[] = [];
+    for (const { id, job, fate } of slots.slice(whole)) {
+      if (fate?.status === 'fulfilled') behind.push({ id, job, status: 'fulfilled', value: this.#host.value(fate) });
+      else if (fate?.status === 'rejected') behind.push({ id, job, status: 'rejected', reason: fate.reason });
+    }
+    this.#serve();
+    return behind;
+  }
+
+  async #takeAll(): Promise<void> {
+    try {
+      while (this.#state === 'open') {
+        const step = this.#source.next();
+        const taken = step instanceof Promise ? await step : step;
+        if (this.#state !== 'open' || taken === 'closed') return;
+        if (taken.done === true) {
+          this.#state = 'all taken';
+          break;
+        }
+        if (!this.#take(taken.value)) return;
+        if (this.#slots.size >= this.#host.capacity) await new Promise<void>(resolve => { this.#makeRoom = resolve; });
+      }
+    } catch (reason) {
+      if (this.#state !== 'open') return;
+      this.#state = 'all taken';
+      this.#failure = { reason };
+    }
+    this.#serve();
+  }
+
+  #take(job: Job): boolean {
+    const slot: Slot<Job> = {
+      id: -1,
+      job,
+      fate: undefined,
+      callOff: () => {},
+      settle: fate => {
+        slot.fate = fate;
+        if (this.#slots.peek() === slot) this.#serve();
+      },
+      overtake: () => {},
+    };
+    const call = this.#host.call(job, slot);
+    if (call === 'ended') return false;
+    if (call === undefined) throw new PoolClosedError();
+    Object.assign(slot, call);
+    this.#slots.push(slot);
+    return true;
+  }
+
+  /** Gives what can be given, in order. */
+  #serve(): void {
+    while (this.#steps.size > 0) {
+      const fate = this.#slots.peek()?.fate;
+      if (fate === undefined) {
+        if (this.#slots.size === 0) this.#serveEnd();
+        return;
+      }
+      this.#slots.shift();
+      if (fate.status === 'rejected') this.#fail(fate.reason);
+      else this.#steps.shift()?.resolve({ done: false, value: this.#host.value(fate) });
+    }
+    if (this.#slots.size < this.#host.capacity) this.#makeRoom();
+  }
+
+  /** No slot is left. */
+  #serveEnd(): void {
+    if (this.#state === 'open') return;
+    if (this.#state === 'ended') {
+      const step = this.#steps.shift();
+      this.#leave();
+      this.#host.whyEnded().then(report => step?.reject(new PoolInterruptedError(report)), error => step?.reject(error));
+    } else if (this.#failure !== undefined) this.#fail(this.#failure.reason);
+    else this.#leave();
+  }
+
+  #fail(reason: unknown): void {
+    this.#steps.shift()?.reject(reason);
+    this.#leave();
+  }
+
+  #leave(): void {
+    for (const { callOff } of this.#slots.drain()) callOff();
+    for (const step of this.#steps.drain()) step.resolve({ done: true, value: undefined });
+    if (this.#state === 'left') return;
+    this.#state = 'left';
+    this.#source.close();
+    this.#makeRoom();
+    this.#host.left(this);
+  }
+}

@@ -1,0 +1,64 @@
+// An iterable or async iterable that jobs come from, read by somebody who may have to stop in the middle: also in the
+// middle of a wait for a value that never comes. It knows nothing of jobs.
+
+type AnyIterator<Item> = Iterator<Item, unknown, undefined> | AsyncIterator<Item, unknown, undefined>;
+type Step<Item> = IteratorResult<Item, unknown> | 'closed';
+
+export class Source<Item> {
+  readonly #iterator: AnyIterator<Item>;
+  readonly #action: string;
+  #state: 'open' | 'closed' | 'over' = 'open';
+  #wake = (): void => {};
+
+  /** @throws TypeError if it is none; `action` and `method` say in whose words. */
+  constructor(items: Iterable<Item> | AsyncIterable<Item>, action: string, method: string) {
+    const iterable: Partial<Iterable<Item> & AsyncIterable<Item>> = items ?? {};
+    const iterator = iterable[Symbol.asyncIterator]?.() ?? iterable[Symbol.iterator]?.();
+    if (iterator === undefined) throw new TypeError(`Cannot ${action} as \`${method}\` takes an iterable or async iterable: received ${items === null ? 'null' : typeof items}`);
+    this.#iterator = iterator;
+    this.#action = action;
+  }
+
+  /** The next step, at once where the iterator is a plain one. @throws what it throws; TypeError for a step that is no object. */
+  next(): Step<Item> | Promise<Step<Item>> {
+    if (this.#state === 'closed') return 'closed';
+    this.#state = 'over'; // unless it gives one more
+    const next = this.#iterator.next();
+    if (!isPromiseLike(next)) return this.#checked(next);
+    this.#state = 'open';
+    return new Promise((resolve, reject) => {
+      this.#wake = () => resolve('closed');
+      next.then(step => resolve(this.#checked(step)), reason => {
+        this.#state = 'over';
+        reject(reason);
+      }).then(undefined, reject);
+    });
+  }
+
+  /** Tells the iterator that nobody will ask again, if it is not at its end. Nobody waits for it, nor hears what it throws then. */
+  close(): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'closed';
+    this.#wake();
+    void closeIterator(this.#iterator);
+  }
+
+  #checked(step: IteratorResult<Item, unknown>): Step<Item> {
+    if (this.#state === 'closed') return 'closed';
+    if (Object(step) !== step) throw new TypeError(`Cannot ${this.#action} as \`next()\` of the iterator must give an object: received ${String(step)}`);
+    this.#state = step.done === true ? 'over' : 'open';
+    return step;
+  }
+}
+
+function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && 'then' in value;
+}
+
+async function closeIterator(iterator: AnyIterator<unknown>): Promise<void> {
+  try {
+    await iterator.return?.();
+  } catch {
+    // it concerns nobody any more
+  }
+}
