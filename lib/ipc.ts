@@ -7,6 +7,9 @@ import { isArrayBufferView as isView, isMap, isNativeError, isSet, isTypedArray 
 import { deserialize, serialize } from 'node:v8';
 import type { PieceMessage, Wire } from './protocol.ts';
 
+/** A job may overwrite what is global: what a worker needs to send its result is taken now. */
+const { Promise } = globalThis;
+
 /** Values of more bytes than this cross in pieces of this size: between two of them other messages get through. */
 const PIECE_BYTES = 1024 * 1024;
 
@@ -183,7 +186,7 @@ function ownPart(error: Error, key: string, seen: Map<Error, ErrorRecord>): Part
 
 function partOf(value: unknown, seen: Map<Error, ErrorRecord>): Part | undefined {
   if (isError(value)) return { error: describeError(value, seen) };
-  if (Array.isArray(value) && value.some(isError)) return { parts: value.map(item => partOf(item, seen) ?? { value: undefined }) };
+  if (Array.isArray(value) && Object.values(value).some(isError)) return { parts: value.map(item => partOf(item, seen) ?? { value: undefined }) };
   return isCloneable(value) ? { value } : undefined;
 }
 
@@ -214,7 +217,7 @@ function rebuildPart(part: Part, seen: Map<ErrorRecord, Error>): unknown {
 /** @throws whatever v8 throws, and a TypeError where v8 would silently make a bare `{}` of what the value holds. */
 function clone(value: unknown): Buffer {
   const bytes = serialize(value);
-  if (holdsForeign(value, new Set())) throw new TypeError('Cannot clone an object of a class of the platform');
+  if (holdsForeign(value, bytes.length, new Set())) throw new TypeError('Cannot clone an object of a class of the platform');
   return bytes;
 }
 
@@ -227,18 +230,19 @@ function isCloneable(value: unknown): boolean {
   }
 }
 
-/** Whether something in it is a Blob, a URL, a Headers or the like: some Node versions refuse them, others send `{}`. */
-function holdsForeign(value: unknown, seen: Set<unknown>): boolean {
+/**
+ * Whether something in it is a Blob, a URL, a Headers or the like: some Node versions refuse them, others send `{}`.
+ * An array of more items than the value has bytes is sparse: only its keys are walked.
+ */
+function holdsForeign(value: unknown, bytes: number, seen: Set<unknown>): boolean {
   if (typeof value !== 'object' || value === null || seen.has(value) || isView(value)) return false;
   seen.add(value);
-  if (Array.isArray(value)) return value.some(item => typeof item === 'object' && holdsForeign(item, seen));
-  if (isMap(value)) for (const [key, item] of value) if (holdsForeign(key, seen) || holdsForeign(item, seen)) return true;
-  if (isSet(value)) for (const item of value) if (holdsForeign(item, seen)) return true;
+  const isForeign = (item: unknown): boolean => typeof item === 'object' && holdsForeign(item, bytes, seen);
+  if (Array.isArray(value) && value.length <= bytes) return value.some(isForeign);
+  if (isMap(value)) for (const [key, item] of value) if (isForeign(key) || isForeign(item)) return true;
+  if (isSet(value)) for (const item of value) if (isForeign(item)) return true;
   if (isOfPlatform(value)) return true;
-  for (const key in value) {
-    const item: unknown = Reflect.get(value, key);
-    if (typeof item === 'object' && holdsForeign(item, seen)) return true;
-  }
+  for (const key in value) if (isForeign(Reflect.get(value, key))) return true;
   return false;
 }
 

@@ -51,8 +51,8 @@ import type { Remains } from './worker-process.ts';
 const SILENCE_MS = 50;
 /** Step 2 of terminate comes at the latest this long after step 1. */
 const ANSWER_MS = 500;
-/** Workers in a row that left early without having finished a job: then the pool fails. */
-const FRUITLESS_LOOPS = 3;
+/** So many workers in a row that left without having finished a job, and the pool fails. */
+const FRUITLESS_WORKERS = 3;
 /** The longest that a timer can wait: what holds the event loop while work is pending. */
 const FOR_EVER_MS = 2 ** 31 - 1;
 
@@ -104,7 +104,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   #died = 0;
   #replaced = 0;
-  #fruitlessLoops = 0;
+  #fruitless = 0;
 
   #isAdvancing = false;
   #isStarting = false;
@@ -524,7 +524,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (this.#phase === 'running' && worker.isToBeReplaced) {
       this.#died++;
       if (!worker.wasReady) this.#diedStarting(round, report, cause);
-      else if (worker.leftEarly) this.#loopLeftEarly(report);
+      else this.#countFruitless(report, cause, worker.leftEarly || (report.signal === null && remains.started.length === 0));
     }
     this.#advance();
   }
@@ -542,9 +542,11 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     else if (!this.#starts.died(round)) this.#fail(`Cannot start a worker as it ends before it is ready, ${this.#starts.failedRounds} times in a row, ${exitCode === null ? `with ${String(cause)}` : `with exit code ${exitCode}`} (${this.#module.href})`, cause);
   }
 
-  #loopLeftEarly(report: WorkerReport): void {
-    this.#fruitlessLoops = report.jobs === 0 ? this.#fruitlessLoops + 1 : 0;
-    if (this.#fruitlessLoops >= FRUITLESS_LOOPS) this.#fail(`Cannot go on as ${FRUITLESS_LOOPS} workers in a row left without having finished a job (${this.#module.href})`, report.error);
+  /** A worker left early, or died with no job to blame: one that has finished none first would be followed by others like it. */
+  #countFruitless(report: WorkerReport, cause: unknown, isBlamed: boolean): void {
+    if (!isBlamed) return;
+    this.#fruitless = report.jobs === 0 ? this.#fruitless + 1 : 0;
+    if (this.#fruitless >= FRUITLESS_WORKERS) this.#fail(`Cannot go on as ${FRUITLESS_WORKERS} workers in a row left without having finished a job (${this.#module.href})`, report.error ?? cause);
   }
 
   #fail(message: string, cause: unknown): void {

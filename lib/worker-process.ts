@@ -312,6 +312,15 @@ export class WorkerProcess<Job> {
   }
 
   #hear(message: ToParent | PieceMessage | undefined): void {
+    try {
+      this.#understand(message);
+    } catch (cause) {
+      this.#broken('what cannot be read', cause);
+    }
+    this.#owner.heard();
+  }
+
+  #understand(message: ToParent | PieceMessage | undefined): void {
     switch (message?.type) {
       case 'piece':
         this.#sendsLargeResult = true;
@@ -347,7 +356,6 @@ export class WorkerProcess<Job> {
       default:
         this.#broken('one that is not of the protocol');
     }
-    this.#owner.heard();
   }
 
   #results({ outcomes, elapsedMs, memoryBytes }: ResultsMessage): void {
@@ -403,8 +411,8 @@ export class WorkerProcess<Job> {
     }
   }
 
-  #broken(what: string): void {
-    this.#cause = new ProtocolError(`Cannot go on with the worker (pid ${this.pid}) as it sent ${what}`);
+  #broken(what: string, cause?: unknown): void {
+    this.#cause = new ProtocolError(`Cannot go on with the worker (pid ${this.pid}) as it sent ${what}`, { cause });
     this.kill('SIGKILL');
   }
 

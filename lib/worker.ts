@@ -5,6 +5,7 @@
 // - It starts no job before the last message of results has left the process.
 // - From a result's return until it has left, and from `stopping` on, it swallows SIGTERM.
 
+import process from 'node:process';
 import { setImmediate, setTimeout } from 'node:timers';
 import { Channel, pack, packReason } from './ipc.ts';
 import type { JobOutcome, JobsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
@@ -13,10 +14,18 @@ import type { JobContext, JobReader, ResultWriter } from './types.ts';
 
 const [incoming = '', outgoing = '', ...ignoredSignals] = process.argv.splice(2);
 
+// A job may overwrite what is global, with the fake timers of a test say: what this program needs it takes now.
+const { Promise } = globalThis;
+const { nextTick } = process;
+const on = process.on.bind(process);
+const off = process.off.bind(process);
+const exitProcess = process.exit.bind(process);
+const now = performance.now.bind(performance);
+
 const ours = new Set<unknown>();
 /** Somebody removed a listener of ours, by `process.removeAllListeners()` say: this worker leaves between two jobs. */
 let isMaimed = false;
-process.on('removeListener', (_, listener) => {
+on('removeListener', (_, listener) => {
   if (!ours.has(listener)) return;
   isMaimed = true;
   wake();
@@ -24,7 +33,7 @@ process.on('removeListener', (_, listener) => {
 
 function listen(event: string, listener: (...args: unknown[]) => void): void {
   ours.add(listener);
-  process.on(event, listener);
+  on(event, listener);
 }
 
 for (const signal of ignoredSignals) listen(signal, () => {});
@@ -76,7 +85,7 @@ channel.receive(parseToWorker, message => {
 });
 
 /** The parent is gone: nobody will read what we do. */
-listen('disconnect', () => process.exit(1));
+listen('disconnect', () => exitProcess(1));
 
 // ---- The life of a worker
 
@@ -170,7 +179,7 @@ async function leave(): Promise<void> {
 
 function exit(code: number): void {
   phase = 'left';
-  process.exit(code);
+  exitProcess(code);
 }
 
 let lateError: unknown;
@@ -208,6 +217,7 @@ function flush(): Promise<void> {
     if (batch.length === 0) return;
     outcomes = [];
     settled = unsentBytes = 0;
+    process.nextTick = nextTick; // Node's own `send` tells by it that it is done
     if (channel.hasStaged) await channel.sendStaged();
     await sendOutcomes(batch, count);
   });
@@ -238,14 +248,14 @@ let shielded = false;
 function shield(): void {
   if (shielded) return;
   shielded = true;
-  process.on('SIGTERM', swallow);
+  on('SIGTERM', swallow);
 }
 
 /** User code that never returns must die of SIGTERM. */
 function unshield(): void {
   if (!shielded || stopping) return;
   shielded = false;
-  process.off('SIGTERM', swallow);
+  off('SIGTERM', swallow);
 }
 
 // ---- Jobs
@@ -276,19 +286,20 @@ class RunningJob implements JobContext {
 const beforeFirst = new RunningJob(-1, 0);
 /** The job that runs, or ran last. */
 let current = beforeFirst;
-let lookedMs = performance.now();
+let lookedMs = now();
 
 /** Sends what is done, and lets messages in: the first immediate still runs in the turn of the loop that calls it. */
 async function look(): Promise<void> {
   await flush();
   for (let turn = 0; turn < 2; turn++) await new Promise(resolve => { setImmediate(resolve); });
-  lookedMs = performance.now();
+  lookedMs = now();
 }
 
 /** Waits until there is a job to start: false at the sentinel, and from `stopping` on. The results of the message before have left. */
 async function hasJob(): Promise<boolean> {
   if (position === 0) await flush();
-  if (performance.now() - lookedMs > LOOK_EVERY_MS) await look();
+  if (now() - lookedMs > LOOK_EVERY_MS) await look();
+  isMaimed ||= process.listenerCount('removeListener') === 0;
   while (!stopping && !isMaimed) {
     if (received.length > 0) return true;
     if (atSentinel) return false;
@@ -299,7 +310,7 @@ async function hasJob(): Promise<boolean> {
       };
     });
     await arrival;
-    lookedMs = performance.now();
+    lookedMs = now();
   }
   return false;
 }
@@ -325,7 +336,7 @@ function mayGoOn(nowMs: number): boolean {
 
 async function runFunction(work: WorkFunction): Promise<void> {
   while (await hasJob()) {
-    let startMs = performance.now();
+    let startMs = now();
     do {
       const { job, wire } = startJob();
       current = job;
@@ -344,7 +355,7 @@ async function runFunction(work: WorkFunction): Promise<void> {
         outcome = { rejected: channel.stage(packReason(reason)) };
       }
       job.isOver = true;
-      const nowMs = performance.now();
+      const nowMs = now();
       workedMs += nowMs - startMs;
       startMs = nowMs;
       settle(outcome);
@@ -378,7 +389,7 @@ async function runLoop(loop: Loop): Promise<void> {
   const finish = (outcome: JobOutcome): void => {
     if (isOver || phase !== 'working') return;
     isOver = current.isOver = true;
-    workedMs += performance.now() - startMs;
+    workedMs += now() - startMs;
     settle(outcome);
   };
   const jobs: JobReader<unknown> = {
@@ -389,7 +400,7 @@ async function runLoop(loop: Loop): Promise<void> {
       const { job, wire } = startJob();
       current = job;
       isOver = false;
-      startMs = performance.now();
+      startMs = now();
       if (outcomes.length > 0) flushSoon();
       return { done: false, value: channel.read(wire) };
     },
