@@ -28,6 +28,7 @@ import { onAbort } from './aborts.ts';
 import { Chunks } from './chunks.ts';
 import { deadline } from './deadline.ts';
 import { JobLostError, JobTimeoutError, PoolClosedError, WorkerExitError, WorkerStartError } from './errors.ts';
+import { events } from './events.ts';
 import { Guard } from './guard.ts';
 import { onInterrupt } from './interrupt.ts';
 import { pack } from './ipc.ts';
@@ -331,11 +332,16 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         while (worker.hasJob === behindAnother && worker.hasRoom(this.#chunks.window)) {
           const entries = this.#takeChunk(worker, behindAnother);
           if (entries.length === 0) return;
-          if (!worker.isLoop || entries[0]?.caller === null) worker.give(entries);
+          if (!worker.isLoop || entries[0]?.caller === null) this.#giveTo(worker, entries);
           else for (const entry of entries) this.#settle(entry, { status: 'rejected', reason: new TypeError('Cannot run a job on a module with a manual loop, whose values belong to no call: use `jobs` and `results`') });
         }
       }
     }
+  }
+
+  #giveTo(worker: WorkerProcess<JobOf<Module>>, entries: Entry<JobOf<Module>>[]): void {
+    if (events.jobGiven.hasSubscribers) for (const { id, attempt } of entries) events.jobGiven.publish({ pool: this, id, attempt, pid: worker.pid });
+    worker.give(entries);
   }
 
   /** Jobs for one message: with ids without a gap, all put or all called, and all at their first attempt; or one alone. */
@@ -391,9 +397,12 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     const { round } = this.#starts;
     try {
       const worker = new WorkerProcess<JobOf<Module>>(this.#module, this.#settings, {
-        ready: () => this.#starts.succeeded(),
+        ready: ({ pid }) => {
+          this.#starts.succeeded();
+          if (events.workerReady.hasSubscribers) events.workerReady.publish({ pool: this, pid });
+        },
         failed: (during, cause) => this.#failed(during, cause),
-        settled: (entry, fate) => this.#settle(entry, fate),
+        settled: (entry, fate) => this.#settle(entry, fate, worker.pid),
         valuePut: (entry, value) => {
           this.#ledger.values++;
           this.results.push({ id: entry.id, job: entry.job, status: 'fulfilled', value: promised(value) });
@@ -403,6 +412,9 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         idled: worker => {
           if (worker.state === 'idle' && this.#workers.size > this.#settings.minWorkers) worker.endOfJobs();
         },
+        ended: step => {
+          if (events.terminating.hasSubscribers && this.#phase === 'terminating') events.terminating.publish({ pool: this, step, pid: worker.pid });
+        },
         heard: () => {
           this.#heardMs = performance.now();
           this.#advance();
@@ -410,20 +422,22 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         gone: (gone, remains) => this.#gone(gone, remains, round),
       });
       this.#workers.add(worker);
-      if (worker.pid !== 0) this.#guard.watch(worker.target);
+      if (worker.pid === 0) return; // it will say why
+      this.#guard.watch(worker.target);
+      const isReplacement = this.#died > this.#replaced;
+      if (isReplacement) this.#replaced++;
+      if (events.workerStarted.hasSubscribers) events.workerStarted.publish({ pool: this, pid: worker.pid, isReplacement });
     } catch (cause) {
       // What Node refuses by its shape, a stream without a descriptor say, it refuses every time.
       if (cause instanceof TypeError) this.#fail(`Cannot start a worker with these options: ${cause.message}`, cause);
       else this.#diedStarting(round, { exitCode: null, signal: null }, cause);
-      return;
     }
-    if (this.#died > this.#replaced) this.#replaced++;
   }
 
   // ---- What becomes of a job
 
   /** A job has its result. */
-  #settle(entry: Entry<JobOf<Module>>, fate: Fate): void {
+  #settle(entry: Entry<JobOf<Module>>, fate: Fate, pid: number | null = null): void {
     if (entry.state === 'over') return; // called off, or too late
     if (entry.state === 'cancelled') return this.#tryAgain(entry);
     entry.state = 'over';
@@ -431,16 +445,17 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (fate.status === 'rejected') this.#ledger.rejected++;
     else this.#ledger.fulfilled++;
     if (fate.status === 'fulfilled') this.#ledger.values++;
+    if (events.jobSettled.hasSubscribers) events.jobSettled.publish({ pool: this, id, status: fate.status === 'rejected' ? 'rejected' : 'fulfilled', pid });
     if (caller !== null) caller.settle(fate);
     else if (fate.status === 'fulfilled') this.results.push({ id, job, status: 'fulfilled', value: valueOf(fate) });
     else if (fate.status === 'rejected') this.results.push({ id, job, status: 'rejected', reason: fate.reason });
   }
 
   /** An attempt failed because its worker died or because it took too long; while the pool works it may have another. */
-  #failAttempt(entry: Entry<JobOf<Module>>, error: Error): void {
+  #failAttempt(entry: Entry<JobOf<Module>>, error: WorkerExitError): void {
     entry.failure = error;
     if (entry.attempt <= this.#settings.retries && this.#phase === 'running') this.#tryAgain(entry);
-    else this.#settle(entry, { status: 'rejected', reason: error });
+    else this.#settle(entry, { status: 'rejected', reason: error }, error.pid);
   }
 
   #tryAgain(entry: Entry<JobOf<Module>>): void {
@@ -469,7 +484,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (entry.attempt <= this.#settings.retries && this.#phase === 'running') {
       entry.failure = error;
       entry.state = 'cancelled';
-    } else this.#settle(entry, { status: 'rejected', reason: error });
+    } else this.#settle(entry, { status: 'rejected', reason: error }, worker.pid);
     worker.cancel(entry, error);
   }
 
@@ -509,6 +524,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#workers.delete(worker);
     if (worker.pid !== 0) this.#guard.forget(worker.target);
     this.#ledger.workerGone(report);
+    if (events.workerLeft.hasSubscribers) events.workerLeft.publish({ pool: this, error: undefined, ...report });
 
     if (this.#phase !== 'running') this.#ledger.overtaken(unstarted, 'pending');
     else for (const entry of unstarted.reverse()) this.#putBack(entry);
@@ -574,6 +590,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (!this.#endAs({ outcome: 'interrupted', signal, error: null })) return;
     if (this.#settings.interruptPolicy === 'terminate') this.#terminate(this.#settings.graceMs);
     else this.#advance();
+    if (events.interrupted.hasSubscribers) events.interrupted.publish({ pool: this, signal });
   }
 
   /** The first word stays. From here on nothing is accepted and nothing is given; what waits is pending. */
@@ -631,6 +648,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     }
     this.#over.resolve();
     this.#releaseSignals();
+    if (events.gone.hasSubscribers) events.gone.publish({ pool: this, report });
   }
 
   /** Gives Ctrl-C back to the program when all results have been read, a whole turn of the event loop later. */

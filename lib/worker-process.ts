@@ -53,6 +53,8 @@ export interface Owner<Job> {
   timedOut(worker: WorkerProcess<Job>, entry: Entry<Job>): void;
   /** It has had no job for `idleTimeoutMs`. */
   idled(worker: WorkerProcess<Job>): void;
+  /** It is told to end, by one of the three steps. */
+  ended(step: 'stop' | 'SIGTERM' | 'SIGKILL'): void;
   /** A message was worked off: there may be room for more jobs. */
   heard(): void;
   gone(worker: WorkerProcess<Job>, remains: Remains<Job>): void;
@@ -254,15 +256,18 @@ export class WorkerProcess<Job> {
     this.#graceMs = graceMs;
     void this.#channel.send({ type: 'stop' });
     this.#endWithin(graceMs);
+    this.#owner.ended('stop');
   }
 
   /** Steps 2 and 3 of terminate. One that was stopped must go on to die of SIGTERM. */
   kill(signal: 'SIGTERM' | 'SIGKILL'): void {
     this.#isPutDown = true;
     this.#signal(signal);
-    if (signal === 'SIGKILL') return;
-    this.#signal('SIGCONT');
-    this.#endWithin(this.#graceMs);
+    if (signal === 'SIGTERM') {
+      this.#signal('SIGCONT');
+      this.#endWithin(this.#graceMs);
+    }
+    this.#owner.ended(signal);
   }
 
   /** What it started ends with it, where it leads a group. */

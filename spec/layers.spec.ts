@@ -10,14 +10,14 @@ import * as drainpool from 'drainpool';
 /** A file imports only from lower ranks. */
 const RANKS: readonly (readonly string[])[] = [
   ['types.ts'],
-  ['aborts.ts', 'chunks.ts', 'deadline.ts', 'errors.ts', 'guard.ts', 'interrupt.ts', 'job.ts', 'options.ts', 'protocol.ts', 'source.ts', 'starts.ts'],
+  ['aborts.ts', 'chunks.ts', 'deadline.ts', 'errors.ts', 'events.ts', 'guard.ts', 'interrupt.ts', 'job.ts', 'options.ts', 'protocol.ts', 'source.ts', 'starts.ts'],
   ['ipc.ts', 'ledger.ts', 'queue.ts'],
   ['map.ts', 'worker-process.ts', 'worker.ts'],
   ['pool.ts'],
   ['index.ts'],
 ];
 /** Lines of code: neither empty nor comment alone. */
-const MOST_LINES = 2000;
+const MOST_LINES = 2550;
 /** They are its start-up time. */
 const MOST_FILES_IN_A_WORKER = 3;
 
