@@ -3,7 +3,7 @@
 // It knows neither what the messages mean nor who is on the other side.
 
 import { inspect } from 'node:util';
-import { isArrayBufferView as isView, isMap, isNativeError, isSet, isTypedArray } from 'node:util/types';
+import { isArrayBufferView as isView, isMap, isNativeError, isProxy, isSet, isTypedArray } from 'node:util/types';
 import { deserialize, serialize } from 'node:v8';
 import type { PieceMessage, Wire } from './protocol.ts';
 
@@ -252,7 +252,7 @@ const CARRIED: ReadonlySet<string> = new Set(['Map', 'Set', 'ArrayBuffer', 'BigI
 function isOfPlatform(value: object): boolean {
   const tag: unknown = Reflect.get(value, Symbol.toStringTag);
   if (typeof tag !== 'string' || CARRIED.has(tag)) return false;
-  const Kind: unknown = Reflect.get(globalThis, tag);
+  const Kind = tag.split('.').reduce((of: unknown, name) => Reflect.get(Object(of), name), globalThis); // 'WebAssembly.Module', too
   return typeof Kind === 'function' && value instanceof Kind;
 }
 
@@ -283,7 +283,7 @@ function locate(value: unknown, path: string, seen: Set<unknown>): [where: strin
 
 /** The parts that a clone would visit, each with its step in the path. */
 function* children(value: unknown): Generator<[step: string, read: () => unknown]> {
-  if (typeof value !== 'object' || value === null) return;
+  if (typeof value !== 'object' || value === null || isProxy(value)) return;
   if (value instanceof Map) for (const [key, item] of value) yield [`.get(${inspect(key, { depth: 0 })})`, () => item];
   else if (value instanceof Set) for (const item of value) yield ['.values()', () => item];
   else for (const key of Object.keys(value)) yield [Array.isArray(value) ? `[${key}]` : `.${key}`, () => Reflect.get(value, key)];
@@ -291,5 +291,5 @@ function* children(value: unknown): Generator<[step: string, read: () => unknown
 
 function kindOfValue(value: unknown): string {
   if (typeof value !== 'object' || value === null) return `a ${typeof value}`;
-  return `of the class ${Object.prototype.toString.call(value).slice(8, -1)}`;
+  return isProxy(value) ? 'a Proxy' : `of the class ${Object.prototype.toString.call(value).slice(8, -1)}`;
 }

@@ -35,7 +35,10 @@ export class Ledger<Job> {
   /** The pool ended over these jobs: lost are those that may have started. */
   overtaken(entries: Iterable<Entry<Job>>, fate: 'lost' | 'pending'): void {
     const fates = { lost: this.#lost, pending: this.#pending };
-    for (const entry of entries) fates[entry.isSuspect ? 'lost' : fate].push(entry); // not `push(...)`: a call takes some 100,000 arguments
+    for (const entry of entries) {
+      entry.state = 'over';
+      fates[entry.isSuspect ? 'lost' : fate].push(entry); // not `push(...)`: a call takes some 100,000 arguments
+    }
   }
 
   workerGone(report: WorkerReport): void {

@@ -4,12 +4,12 @@
 //  input ─► take ─► slots, in the order of the jobs ─► next()
 //                   each filled when its job is settled, by whichever worker
 
-import { PoolClosedError, PoolInterruptedError } from './errors.ts';
+import { PoolClosedError } from './errors.ts';
 import type { Caller, Fate } from './job.ts';
 import { deferred, Fifo } from './queue.ts';
 import type { Deferred } from './queue.ts';
 import { Source } from './source.ts';
-import type { PoolReport, Result } from './types.ts';
+import type { Result } from './types.ts';
 
 /** What a map asks of the pool. */
 export interface MapHost<Job, Value> {
@@ -19,8 +19,8 @@ export interface MapHost<Job, Value> {
   call(job: Job, caller: Caller): { id: number; callOff: () => void } | undefined | 'ended';
   /** The map is at its end: nobody need tell it of the pool's. */
   left(map: OrderedMap<Job, Value>): void;
-  /** What the end of the pool is to a reader. */
-  whyEnded(): Promise<PoolReport<unknown>>;
+  /** What the end of the pool is to a reader. Rejects if it failed, or was only closed. */
+  whyEnded(): Promise<Error>;
   value(fate: Fate): Value;
 }
 
@@ -69,11 +69,11 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
   /** The pool has ended: values behind the first gap are handed back, as results. */
   end(): Result<Job, Value>[] {
     if (this.#state === 'left') return [];
-    this.#state = 'ended';
-    this.#source.close();
-    this.#makeRoom();
     const slots = this.#slots.drain();
     const gap = slots.findIndex(({ fate }) => fate === undefined);
+    if (gap !== -1 || this.#state !== 'all taken') this.#state = 'ended';
+    this.#source.close();
+    this.#makeRoom();
     const whole = gap === -1 ? slots.length : gap;
     for (const slot of slots.slice(0, whole)) this.#slots.push(slot);
     const behind: Result<Job, Value>[] = [];
@@ -132,7 +132,7 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
       const fate = this.#slots.peek()?.fate;
       if (fate === undefined) {
         if (this.#slots.size === 0) this.#serveEnd();
-        return;
+        break;
       }
       this.#slots.shift();
       if (fate.status === 'rejected') this.#fail(fate.reason);
@@ -143,12 +143,12 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
 
   /** No slot is left. */
   #serveEnd(): void {
-    if (this.#state === 'open') return;
+    if (this.#state === 'open' || this.#state === 'new') return;
     if (this.#state === 'ended') {
       const step = this.#steps.shift();
       this.#leave();
-      this.#host.whyEnded().then(report => step?.reject(new PoolInterruptedError(report)), error => step?.reject(error));
-    } else if (this.#failure !== undefined) this.#fail(this.#failure.reason);
+      this.#host.whyEnded().then(step?.reject, step?.reject);
+    } else if (this.#failure !== undefined && this.#state !== 'left') this.#fail(this.#failure.reason);
     else this.#leave();
   }
 

@@ -27,7 +27,7 @@
 import { onAbort } from './aborts.ts';
 import { Chunks } from './chunks.ts';
 import { deadline } from './deadline.ts';
-import { JobLostError, JobTimeoutError, PoolClosedError, WorkerExitError, WorkerStartError } from './errors.ts';
+import { JobLostError, JobTimeoutError, PoolClosedError, PoolInterruptedError, WorkerExitError, WorkerStartError } from './errors.ts';
 import { events } from './events.ts';
 import { Guard } from './guard.ts';
 import { onInterrupt } from './interrupt.ts';
@@ -207,7 +207,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         return { id: entry.id, callOff: () => this.#callOff(entry) };
       },
       left: map => this.#maps.delete(map),
-      whyEnded: () => this.#joined.promise,
+      whyEnded: async () => this.#end === undefined ? Promise.reject(new PoolClosedError()) : new PoolInterruptedError(await this.#joined.promise),
       value: valueOf,
     };
     const map = new OrderedMap(jobs, host);
@@ -328,6 +328,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #give(): void {
     if (this.#phase !== 'running') return;
     for (const behindAnother of [false, true]) {
+      // Nothing goes behind another job that a worker which is not there yet could start at once.
+      if (behindAnother && this.#waitingCount <= this.#notReadyCount) return;
       for (const worker of this.#workers) {
         while (worker.hasJob === behindAnother && worker.hasRoom(this.#chunks.window)) {
           const entries = this.#takeChunk(worker, behindAnother);
@@ -337,6 +339,13 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         }
       }
     }
+  }
+
+  /** How many workers are starting, or may yet be started. */
+  get #notReadyCount(): number {
+    let count = this.#settings.workers - this.#workers.size;
+    for (const worker of this.#workers) if (worker.state === 'starting') count++;
+    return count;
   }
 
   #giveTo(worker: WorkerProcess<JobOf<Module>>, entries: Entry<JobOf<Module>>[]): void {
@@ -354,6 +363,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     do {
       if (next.caller === null) this.#queue.take();
       else this.#calls.shift();
+      next.state = 'given';
       entries.push(next);
       next = this.#peekNext();
     } while (entries.length < size && next !== undefined && !next.isAlone && next.id === first.id + entries.length && (next.caller === null) === (first.caller === null));
@@ -490,11 +500,11 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /** The signal of a `run()` aborted. */
   #cancel(entry: Entry<JobOf<Module>>, reason: unknown): void {
+    if (entry.state === 'over') return;
     const wasWaiting = entry.state === 'waiting';
-    if (wasWaiting && this.#end !== undefined) return;
     if (entry.state === 'cancelled') entry.state = 'given';
     this.#settle(entry, { status: 'rejected', reason });
-    if (wasWaiting) this.#calledOff++;
+    if (wasWaiting) this.#waitsNoMore();
     else {
       entry.failure = reason;
       for (const worker of this.#workers) worker.cancel(entry, reason);
@@ -504,10 +514,18 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /** A map was left: what waits is dropped, what runs may end. */
   #callOff(entry: Entry<JobOf<Module>>): void {
-    if (entry.state !== 'waiting' || this.#end !== undefined) return;
+    if (entry.state !== 'waiting') return;
     this.#settle(entry, { status: 'rejected', reason: undefined });
-    this.#calledOff++;
+    this.#waitsNoMore();
     this.#advanceSoon();
+  }
+
+  /** One of the calls that wait was called off: it stays among them until half of them are such, so that each takes constant time. */
+  #waitsNoMore(): void {
+    this.#calledOff++;
+    if (this.#calledOff <= this.#calls.size / 2) return;
+    for (const entry of this.#calls.drain()) if (entry.state !== 'over') this.#calls.push(entry);
+    this.#calledOff = 0;
   }
 
   /**

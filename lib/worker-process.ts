@@ -96,6 +96,7 @@ export class WorkerProcess<Job> {
   #leftEarly = false;
   #isPutDown = false;
   #isTooLarge = false;
+  #isBroken = false;
   #cause: unknown;
   #thrown: { error: unknown } | undefined;
   #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | undefined;
@@ -195,7 +196,7 @@ export class WorkerProcess<Job> {
 
   /** Whether it went at the sentinel or at `stop`, having said so. */
   get hasLeftInOrder(): boolean {
-    return this.#phase === 'last word said' && !this.#leftEarly;
+    return this.#phase === 'last word said' && !this.#leftEarly && !this.#isBroken;
   }
 
   /**
@@ -210,7 +211,6 @@ export class WorkerProcess<Job> {
     for (const entry of entries) {
       try {
         const wire = this.#channel.stage(pack(entry.job, 'job'));
-        entry.state = 'given';
         if (parcel === undefined) {
           parcel = { message: { type: 'jobs', firstId: entry.id, attempt: entry.attempt, jobs: [] }, entries: [], isStaged: this.#channel.hasStaged };
           this.#parcels.push(parcel);
@@ -312,11 +312,12 @@ export class WorkerProcess<Job> {
     void this.#channel.send(message);
     const [entry] = entries;
     if (entry?.isAlone !== true) return;
-    if (entry.state === 'cancelled') this.cancel(entry, entry.failure);
+    if (entry.state !== 'given') this.cancel(entry, entry.failure); // called off while it crossed
     else if (entry.timeoutMs !== Infinity) this.#callOffTimeout = deadline(entry.timeoutMs, () => this.#owner.timedOut(this, entry));
   }
 
   #hear(message: ToParent | PieceMessage | undefined): void {
+    if (this.#isBroken) return; // nothing that it says counts any more
     try {
       this.#understand(message);
     } catch (cause) {
@@ -417,7 +418,8 @@ export class WorkerProcess<Job> {
   }
 
   #broken(what: string, cause?: unknown): void {
-    this.#cause = new ProtocolError(`Cannot go on with the worker (pid ${this.pid}) as it sent ${what}`, { cause });
+    this.#isBroken = true;
+    this.#cause = new ProtocolError(`Cannot go on with the worker (pid ${this.pid}) as it sent ${what}`, cause === undefined ? {} : { cause });
     this.kill('SIGKILL');
   }
 

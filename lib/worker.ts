@@ -212,12 +212,12 @@ function settle(outcome: JobOutcome): void {
 
 /** Sends what is there, after what is already being sent. Resolves when it has left the process. */
 function flush(): Promise<void> {
+  process.nextTick = nextTick; // Node's channel calls back through it, in both directions
   flushed = flushed.then(async () => {
     const [batch, count] = [outcomes, settled];
     if (batch.length === 0) return;
     outcomes = [];
     settled = unsentBytes = 0;
-    process.nextTick = nextTick; // Node's own `send` tells by it that it is done
     if (channel.hasStaged) await channel.sendStaged();
     await sendOutcomes(batch, count);
   });
