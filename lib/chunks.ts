@@ -52,8 +52,8 @@ export class Chunks {
     return this.#fixed ?? Math.max(1, Math.min(this.#learned, Math.floor(waiting / (2 * workers))));
   }
 
-  /** How many messages should be under way to a worker. */
+  /** How many messages should be under way to a worker: with a fixed size of 1 strictly one. */
   get window(): number {
-    return this.#meanMs < SECOND_MESSAGE_BELOW_MS ? 2 : 1;
+    return this.#fixed !== 1 && this.#meanMs < SECOND_MESSAGE_BELOW_MS ? 2 : 1;
   }
 }

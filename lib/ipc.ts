@@ -4,8 +4,8 @@
 
 import { inspect } from 'node:util';
 import { isArrayBufferView as isView, isMap, isNativeError, isProxy, isSet, isTypedArray } from 'node:util/types';
-import { deserialize, serialize } from 'node:v8';
-import type { PieceMessage, Wire } from './protocol.ts';
+import { deserialize, Deserializer, serialize, Serializer } from 'node:v8';
+import type { PieceMessage, Segment, Wire } from './protocol.ts';
 
 /** A job may overwrite what is global: what a worker needs to send its result is taken now. */
 const { Promise } = globalThis;
@@ -80,16 +80,121 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
     return this.#write(message);
   }
 
-  /** The value that the other end staged. To be called once for each, in the order in which they came. */
-  read(wire: Wire): unknown {
+  /** The value that the other end staged. To be called once for each, in the order in which they came, with the segments of its message. */
+  read(wire: Wire, segments?: Segments): unknown {
     if (typeof wire !== 'object' || wire === null) return wire;
+    if ('pieces' in wire && wire.pieces === 0) return segments?.read();
     return unpack(wire instanceof Uint8Array ? Uint8Array.prototype.slice.call(wire) : Buffer.concat(this.#incoming.splice(0, wire.pieces)));
+  }
+
+  /** Instead of reading it. */
+  drop(wire: Wire): void {
+    if (typeof wire === 'object' && wire !== null && 'pieces' in wire) this.#incoming.splice(0, wire.pieces);
   }
 
   #write(message: Out | PieceMessage): Promise<void> {
     return new Promise(resolve => {
       this.#send([this.#brands.outgoing, message], undefined, undefined, () => resolve());
     });
+  }
+}
+
+/** A value of more bytes, roughly, travels by itself: there is nothing to gain, and pieces to be made of it. */
+const PLAIN_BYTES = 64 * 1024;
+/** Written together, since a buffer for each takes five times as long: 0.8 against 4.8 µs for a line of a log. */
+const NEXT: Wire = { pieces: 0 };
+
+/** The plain values of one message, each written at the moment that it is given. */
+export class Batch {
+  #serializer: Serializer | undefined;
+  #count = 0;
+  #segments: Segment[] = [];
+  /** Objects of this segment. One that comes again is written anew, in another: v8 would refer to what it was before. */
+  readonly #seen = new Set<object>();
+
+  /** Its place in the message, or undefined for what is no plain data: it may not even be possible to send it. */
+  add(value: unknown): { wire: Wire; bytes: number } | undefined {
+    if (typeof value !== 'object' || value === null) return undefined;
+    try {
+      let bytes = this.#sizeOf(value);
+      if (bytes === Infinity && this.#seen.size > 0) {
+        this.#close();
+        bytes = this.#sizeOf(value);
+      }
+      if (bytes > PLAIN_BYTES) return this.#close();
+      if (this.#serializer === undefined) {
+        this.#serializer = new Serializer();
+        this.#serializer.writeHeader();
+      }
+      this.#serializer.writeValue(value);
+      this.#count++;
+      return { wire: NEXT, bytes };
+    } catch {
+      return this.#close(); // what was written of it is behind those that count
+    }
+  }
+
+  /** The segments so far. */
+  take(): Segment[] {
+    this.#close();
+    const segments = this.#segments;
+    this.#segments = [];
+    return segments;
+  }
+
+  #close(): undefined {
+    if (this.#serializer !== undefined && this.#count > 0) this.#segments.push({ count: this.#count, bytes: this.#serializer.releaseBuffer() });
+    this.#serializer = undefined;
+    this.#count = 0;
+    this.#seen.clear();
+  }
+
+  /** Roughly, in bytes; Infinity if something in it is not plain, or is in this segment already. */
+  #sizeOf(value: unknown): number {
+    if (typeof value === 'string') return value.length;
+    if (typeof value === 'function' || typeof value === 'symbol') return Infinity;
+    if (typeof value !== 'object' || value === null) return 8;
+    if (this.#seen.has(value)) return Infinity;
+    this.#seen.add(value);
+    let bytes = 8;
+    if (Array.isArray(value)) {
+      if (value.length > PLAIN_BYTES) return Infinity;
+      for (let i = 0; i < value.length && bytes <= PLAIN_BYTES; i++) bytes += this.#sizeOf(value[i]);
+      return bytes;
+    }
+    const proto: unknown = Object.getPrototypeOf(value);
+    if (proto === Date.prototype) return bytes;
+    if (proto !== Object.prototype && proto !== null) return Infinity;
+    for (const key in value) {
+      bytes += key.length + this.#sizeOf(Reflect.get(value, key));
+      if (bytes > PLAIN_BYTES) break;
+    }
+    return bytes;
+  }
+}
+
+/** Reads what a batch has written, in its order. */
+export class Segments {
+  readonly #segments: Segment[];
+  #next = 0;
+  #left = 0;
+  #deserializer: Deserializer | undefined;
+
+  constructor(segments: Segment[]) {
+    this.#segments = segments;
+  }
+
+  /** @throws RangeError if there is no more. */
+  read(): unknown {
+    while (this.#left === 0) {
+      const segment = this.#segments[this.#next++];
+      if (segment === undefined) throw new RangeError('Cannot read the value as its message does not hold it');
+      this.#left = segment.count;
+      this.#deserializer = new Deserializer(segment.bytes);
+      this.#deserializer.readHeader();
+    }
+    this.#left--;
+    return this.#deserializer?.readValue();
   }
 }
 

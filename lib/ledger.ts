@@ -32,12 +32,13 @@ export class Ledger<Job> {
     return this.submitted - this.fulfilled - this.rejected;
   }
 
-  /** The pool ended over these jobs: lost are those that may have started. */
-  overtaken(entries: Iterable<Entry<Job>>, fate: 'lost' | 'pending'): void {
-    const fates = { lost: this.#lost, pending: this.#pending };
+  /** The pool ended over these jobs: lost are those that may have started. Their callers hear of it now, or of its `error` when it is gone. */
+  overtaken(entries: Iterable<Entry<Job>>, fate: 'lost' | 'pending', error: Error | null = null): void {
     for (const entry of entries) {
+      const isLost = fate === 'lost' || entry.isSuspect;
       entry.state = 'over';
-      fates[entry.isSuspect ? 'lost' : fate].push(entry); // not `push(...)`: a call takes some 100,000 arguments
+      (isLost ? this.#lost : this.#pending).push(entry); // not `push(...)`: a call takes some 100,000 arguments
+      if (error === null) entry.caller?.overtake(isLost ? 'lost' : 'pending', null);
     }
   }
 
@@ -46,17 +47,11 @@ export class Ledger<Job> {
     if (this.#workers.length > REPORTED_WORKERS) this.#workers.shift();
   }
 
-  /** Tells the callers of lost and pending jobs. Whether there were any. */
-  tellCallers(error: Error | null): boolean {
-    let count = 0;
-    for (const [fate, entries] of [['lost', this.#lost], ['pending', this.#pending]] as const) {
-      for (const { caller } of entries) {
-        if (caller === null) continue;
-        caller.overtake(fate, error);
-        count++;
-      }
-    }
-    return count > 0;
+  /** The pool has failed: tells the callers. Whether there were any. */
+  failCallers(error: Error): boolean {
+    const callers = [...this.#lost, ...this.#pending].flatMap(({ caller }) => caller ?? []);
+    for (const caller of callers) caller.overtake('pending', error);
+    return callers.length > 0;
   }
 
   report({ outcome, signal, error }: End): PoolReport<Job> {

@@ -45,7 +45,7 @@ import type { FailedMessage } from './protocol.ts';
 import { deferred, Fifo, JobQueue, ResultQueue } from './queue.ts';
 import { Starts } from './starts.ts';
 import type { JobOf, PoolReport, PoolStats, ValueOf, WorkerReport } from './types.ts';
-import { WorkerProcess } from './worker-process.ts';
+import { SLOW_MS, WorkerProcess } from './worker-process.ts';
 import type { Remains } from './worker-process.ts';
 
 /** Step 2 of terminate comes when nothing was heard for this long: a loaded machine answers late, one worker after another. */
@@ -109,6 +109,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   #isAdvancing = false;
   #isStarting = false;
+  #evenOutTimer: NodeJS.Timeout | undefined;
   #isHeldBack = false;
   #heardMs = 0;
   #presses = 0;
@@ -314,6 +315,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #advance(): void {
     if (this.#phase === 'gone') return;
     this.#give();
+    this.#evenOut();
     this.#startWorkers();
     const isWorkOver = this.#phase === 'finishing' || (this.#queue.closed && this.#waitingCount === 0);
     if (isWorkOver) for (const worker of this.#workers) worker.endOfJobs();
@@ -339,6 +341,20 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         }
       }
     }
+  }
+
+  /** Where a worker is idle and nothing waits, others may sit on jobs behind one that takes long: a look at them, some time after they were last heard. */
+  #evenOut(): void {
+    const states = [...this.#workers].map(({ state }) => state);
+    const isUneven = this.#phase === 'running' && this.#waitingCount === 0 && states.includes('idle') && states.includes('busy');
+    if (!isUneven || this.#evenOutTimer !== undefined) return;
+    if (![...this.#workers].some(({ givenCount }) => givenCount > 1)) return;
+    this.#evenOutTimer = setTimeout(() => {
+      this.#evenOutTimer = undefined;
+      const nowMs = performance.now();
+      for (const worker of this.#workers) if (worker.isSlow(nowMs)) worker.askBack();
+      this.#evenOut();
+    }, SLOW_MS).unref();
   }
 
   /** How many workers are starting, or may yet be started. */
@@ -421,6 +437,9 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         timedOut: (worker, entry) => this.#timedOut(worker, entry),
         idled: worker => {
           if (worker.state === 'idle' && this.#workers.size > this.#settings.minWorkers) worker.endOfJobs();
+        },
+        givenBack: entries => {
+          for (const entry of entries.reverse()) this.#putBack(entry);
         },
         ended: step => {
           if (events.terminating.hasSubscribers && this.#phase === 'terminating') events.terminating.publish({ pool: this, step, pid: worker.pid });
@@ -544,10 +563,10 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#ledger.workerGone(report);
     if (events.workerLeft.hasSubscribers) events.workerLeft.publish({ pool: this, error: undefined, ...report });
 
-    if (this.#phase !== 'running') this.#ledger.overtaken(unstarted, 'pending');
+    if (this.#phase !== 'running') this.#ledger.overtaken(unstarted, 'pending', this.#end?.error);
     else for (const entry of unstarted.reverse()) this.#putBack(entry);
 
-    if (this.#phase === 'terminating' || (this.#phase === 'finishing' && started.length > 1)) this.#ledger.overtaken(started, 'lost');
+    if (this.#phase === 'terminating' || (this.#phase === 'finishing' && started.length > 1)) this.#ledger.overtaken(started, 'lost', this.#end?.error);
     else if (started.length > 1) for (const entry of started.reverse()) this.#putBackAlone(entry);
     else for (const entry of started) {
       const before = entry.failure ?? cause;
@@ -617,8 +636,9 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#end = end;
     this.#phase = 'finishing';
     this.#starts.end();
-    this.#ledger.overtaken(this.#queue.end(), 'pending');
-    this.#ledger.overtaken(this.#calls.drain().filter(({ state }) => state !== 'over'), 'pending');
+    clearTimeout(this.#evenOutTimer);
+    this.#ledger.overtaken(this.#queue.end(), 'pending', end.error);
+    this.#ledger.overtaken(this.#calls.drain().filter(({ state }) => state !== 'over'), 'pending', end.error);
     this.#calledOff = 0;
     return true;
   }
@@ -638,8 +658,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#callOffJudgement = deadline(SILENCE_MS, () => {
       const nowMs = performance.now();
       if (nowMs - this.#heardMs < SILENCE_MS && nowMs < latestMs) return this.#awaitAnswers(latestMs);
-      const isIgnored = this.#settings.interruptSignals.includes('SIGTERM');
-      for (const worker of this.#workers) if (worker.isDeaf) worker.kill(isIgnored ? 'SIGKILL' : 'SIGTERM');
+      for (const worker of this.#workers) if (worker.isDeaf) worker.kill('SIGTERM');
     });
   }
 
@@ -648,6 +667,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#holdEventLoop(false);
     if (this.#phase === 'gone') return;
     this.#phase = 'gone';
+    clearTimeout(this.#evenOutTimer);
     this.#callOffJudgement();
     this.#ignoreAbort();
     const end = this.#end ?? COMPLETED;
@@ -656,7 +676,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     const wasMapped = this.#maps.size > 0;
     for (const map of this.#maps) for (const result of map.end()) this.results.push(result);
     this.results.end(end.error);
-    const wasCalled = this.#ledger.tellCallers(end.error);
+    const wasCalled = end.error !== null && this.#ledger.failCallers(end.error);
     if (end.error === null) this.#joined.resolve(report);
     else {
       end.error.report = report;

@@ -2,10 +2,16 @@
 // check them once, where they arrive. pool.ts and worker.ts meet here and nowhere else.
 
 /**
- * A value on the wire. Primitives travel as they are; anything else as bytes of its own, so that it is a
- * snapshot of one moment; bytes of more than a megabyte in pieces, sent before the message that names them.
+ * A value on the wire. Primitives travel as they are; small plain data as the next value in the segments of its message
+ * (`pieces: 0`); anything else as bytes of its own; bytes of more than a megabyte in so many pieces, sent before the message.
  */
 export type Wire = undefined | null | boolean | number | bigint | string | Uint8Array | { pieces: number };
+
+/** Values written one after the other into one buffer: each is a snapshot of its own moment, and none shares an object with another. */
+export interface Segment {
+  count: number;
+  bytes: Uint8Array;
+}
 
 /** Part of a large value of the next message, in either direction: the channel keeps it until that message comes. */
 export interface PieceMessage {
@@ -28,6 +34,7 @@ export interface JobsMessage {
   firstId: number;
   attempt: number;
   jobs: Wire[];
+  segments: Segment[];
 }
 
 /** The sentinel: after the jobs before it there are no more. Each worker gets one. */
@@ -47,7 +54,12 @@ export interface CancelMessage {
   reason: Wire;
 }
 
-export type ToWorker = InitMessage | JobsMessage | EndOfJobsMessage | StopMessage | CancelMessage;
+/** Hand back what has not started: other workers are idle. */
+export interface GiveBackMessage {
+  type: 'give-back';
+}
+
+export type ToWorker = InitMessage | JobsMessage | EndOfJobsMessage | StopMessage | CancelMessage | GiveBackMessage;
 
 /** The worker's first word: its module is set up, and it has ignored the interrupt signals since before it was loaded. */
 export interface ReadyMessage {
@@ -69,6 +81,7 @@ export type JobOutcome = Wire | { rejected: Wire } | { value: Wire; id: number }
 export interface ResultsMessage {
   type: 'results';
   outcomes: JobOutcome[];
+  segments: Segment[];
   /** How long the worker worked on them. */
   elapsedMs: number;
   /** What the worker holds, resident; 0 if nobody asked. */
@@ -82,6 +95,12 @@ export interface ResultsMessage {
 export interface StoppingMessage {
   type: 'stopping';
   started: number;
+}
+
+/** The answer to `give-back`: the last so many jobs that were given have not started, and never will here. */
+export interface GivenBackMessage {
+  type: 'given-back';
+  jobs: number;
 }
 
 /** Said in the 'exit' event of a worker that ends in any other way: by `process.exit()` or a late error. */
@@ -98,7 +117,7 @@ export interface EndOfResultsMessage {
   error: Wire;
 }
 
-export type ToParent = ReadyMessage | FailedMessage | ResultsMessage | StoppingMessage | ExitingMessage | EndOfResultsMessage;
+export type ToParent = ReadyMessage | FailedMessage | ResultsMessage | GivenBackMessage | StoppingMessage | ExitingMessage | EndOfResultsMessage;
 
 /** Under this symbol a worker's global holds the href of its module. Not an environment variable: a job's own child programs would inherit it. */
 export const WORKER_MARK = Symbol.for('drainpool.worker');
@@ -114,6 +133,9 @@ function isWire(value: unknown): value is Wire {
   return !isObject(value) || isBytes(value) || isCount(value['pieces']);
 }
 
+const isSegment = (value: unknown): value is Segment => isObject(value) && isCount(value['count']) && isBytes(value['bytes']);
+const areSegments = (value: unknown): boolean => Array.isArray(value) && value.every(isSegment);
+
 function isJobOutcome(value: unknown): value is JobOutcome {
   if (!isObject(value) || isWire(value)) return true;
   if ('rejected' in value) return isWire(value['rejected']);
@@ -122,16 +144,18 @@ function isJobOutcome(value: unknown): value is JobOutcome {
 
 const toWorker: Record<ToWorker['type'], (message: Fields) => boolean> = {
   init: message => typeof message['module'] === 'string' && isWire(message['workerData']) && typeof message['tellsMemory'] === 'boolean',
-  jobs: message => isCount(message['firstId']) && isCount(message['attempt']) && Array.isArray(message['jobs']) && message['jobs'].every(isWire),
+  jobs: message => isCount(message['firstId']) && isCount(message['attempt']) && Array.isArray(message['jobs']) && message['jobs'].every(isWire) && areSegments(message['segments']),
   'end-of-jobs': () => true,
   stop: () => true,
+  'give-back': () => true,
   cancel: message => isCount(message['id']) && isWire(message['reason']),
 };
 
 const toParent: Record<ToParent['type'], (message: Fields) => boolean> = {
   ready: message => message['kind'] === 'function' || message['kind'] === 'loop',
   failed: message => (message['during'] === 'import' || message['during'] === 'exports' || message['during'] === 'setup') && isWire(message['reason']),
-  results: message => Array.isArray(message['outcomes']) && message['outcomes'].every(isJobOutcome) && typeof message['elapsedMs'] === 'number' && typeof message['memoryBytes'] === 'number',
+  results: message => Array.isArray(message['outcomes']) && message['outcomes'].every(isJobOutcome) && areSegments(message['segments']) && typeof message['elapsedMs'] === 'number' && typeof message['memoryBytes'] === 'number',
+  'given-back': message => isCount(message['jobs']),
   stopping: message => isCount(message['started']),
   exiting: message => isCount(message['started']) && isWire(message['error']),
   'end-of-results': message => typeof message['failed'] === 'boolean' && isWire(message['error']),

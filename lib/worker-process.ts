@@ -11,7 +11,7 @@ import { randomUUID } from 'node:crypto';
 import { extname } from 'node:path';
 import { deadline } from './deadline.ts';
 import { ProtocolError } from './errors.ts';
-import { Channel, pack, packReason } from './ipc.ts';
+import { Batch, Channel, pack, packReason, Segments } from './ipc.ts';
 import type { Packed } from './ipc.ts';
 import type { Entry, Fate } from './job.ts';
 import type { Settings } from './options.ts';
@@ -22,6 +22,8 @@ import type { WorkerReport } from './types.ts';
 
 /** A worker that was told to give up its job has 50 ms to settle it, by its own clock; one that says nothing after this is deaf. */
 const CANCEL_ANSWER_MS = 100;
+/** Jobs behind one that takes longer than this are asked back, if another worker is idle. */
+export const SLOW_MS = 20;
 /** A message with so many bytes of jobs is full. */
 const FULL_MESSAGE_BYTES = 256 * 1024;
 
@@ -55,6 +57,8 @@ export interface Owner<Job> {
   idled(worker: WorkerProcess<Job>): void;
   /** It is told to end, by one of the three steps. */
   ended(step: 'stop' | 'SIGTERM' | 'SIGKILL'): void;
+  /** It has not started these, and never will. */
+  givenBack(entries: Entry<Job>[]): void;
   /** A message was worked off: there may be room for more jobs. */
   heard(): void;
   gone(worker: WorkerProcess<Job>, remains: Remains<Job>): void;
@@ -97,6 +101,8 @@ export class WorkerProcess<Job> {
   #isPutDown = false;
   #isTooLarge = false;
   #isBroken = false;
+  #isAskedBack = false;
+  #heardMs = performance.now();
   #cause: unknown;
   #thrown: { error: unknown } | undefined;
   #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | undefined;
@@ -165,7 +171,7 @@ export class WorkerProcess<Job> {
 
   /** Whether one more message of jobs may be sent, where `window` of them may be under way. */
   hasRoom(window: number): boolean {
-    if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#isPutDown || this.#parcels.length > 0) return false;
+    if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#isPutDown || this.#isAskedBack || this.#parcels.length > 0) return false;
     return this.#unanswered.length === 0 || (this.#unanswered.length < window && this.#given.peek()?.isAlone === false);
   }
 
@@ -206,27 +212,33 @@ export class WorkerProcess<Job> {
   give(entries: Entry<Job>[]): void {
     clearTimeout(this.#idleTimer);
     this.#givenTotal += entries.length;
+    const batch = new Batch();
     let parcel: Parcel<Job> | undefined;
     let bytes = 0;
+    const seal = (): void => {
+      if (parcel !== undefined) parcel.message.segments = batch.take();
+      parcel = undefined;
+      bytes = 0;
+    };
     for (const entry of entries) {
       try {
-        const wire = this.#channel.stage(pack(entry.job, 'job'));
+        const plain = batch.add(entry.job);
+        const wire = plain === undefined ? this.#channel.stage(pack(entry.job, 'job')) : plain.wire;
         if (parcel === undefined) {
-          parcel = { message: { type: 'jobs', firstId: entry.id, attempt: entry.attempt, jobs: [] }, entries: [], isStaged: this.#channel.hasStaged };
+          parcel = { message: { type: 'jobs', firstId: entry.id, attempt: entry.attempt, jobs: [], segments: [] }, entries: [], isStaged: false };
           this.#parcels.push(parcel);
         }
         parcel.message.jobs.push(wire);
         parcel.entries.push(entry);
         parcel.isStaged = this.#channel.hasStaged;
-        bytes += sizeOf(wire);
-        if (bytes < FULL_MESSAGE_BYTES && !parcel.isStaged) continue;
-        parcel = undefined;
-        bytes = 0;
+        bytes += plain?.bytes ?? sizeOf(wire);
+        if (bytes > FULL_MESSAGE_BYTES || parcel.isStaged) seal();
       } catch (reason) {
-        parcel = undefined; // ids in a message have no gaps
+        seal(); // ids in a message have no gaps
         this.#owner.settled(entry, { status: 'rejected', reason });
       }
     }
+    seal();
     void this.#sendParcels();
   }
 
@@ -239,6 +251,17 @@ export class WorkerProcess<Job> {
     this.#callOffTimeout = deadline(CANCEL_ANSWER_MS, () => {
       if (this.#given.peek() === entry && this.#phase === 'ready') this.kill('SIGTERM');
     });
+  }
+
+  /** Whether it sits on jobs behind one that takes long. */
+  isSlow(nowMs: number): boolean {
+    return this.#given.size > 1 && !this.#isAskedBack && this.#told === 'nothing' && nowMs - this.#heardMs > SLOW_MS;
+  }
+
+  /** Asks for the jobs that it has not started. One that is busy in a loop hears of it after its job. */
+  askBack(): void {
+    this.#isAskedBack = true;
+    void this.#channel.send({ type: 'give-back' });
   }
 
   /** Sends the sentinel, once, behind the jobs that it was given. */
@@ -260,7 +283,8 @@ export class WorkerProcess<Job> {
   }
 
   /** Steps 2 and 3 of terminate. One that was stopped must go on to die of SIGTERM. */
-  kill(signal: 'SIGTERM' | 'SIGKILL'): void {
+  kill(wanted: 'SIGTERM' | 'SIGKILL'): void {
+    const signal = this.#settings.interruptSignals.includes('SIGTERM') ? 'SIGKILL' : wanted; // workers ignore it then
     this.#isPutDown = true;
     this.#signal(signal);
     if (signal === 'SIGTERM') {
@@ -318,6 +342,7 @@ export class WorkerProcess<Job> {
 
   #hear(message: ToParent | PieceMessage | undefined): void {
     if (this.#isBroken) return; // nothing that it says counts any more
+    this.#heardMs = performance.now();
     try {
       this.#understand(message);
     } catch (cause) {
@@ -345,6 +370,9 @@ export class WorkerProcess<Job> {
         this.#sendsLargeResult = false;
         this.#results(message);
         break;
+      case 'given-back':
+        this.#takeBack(message.jobs);
+        break;
       case 'stopping':
         this.#phase = 'leaving';
         this.#leftEarly = !this.#isCancelling && (this.#told === 'nothing' || (this.#told === 'end-of-jobs' && this.hasJob));
@@ -364,11 +392,12 @@ export class WorkerProcess<Job> {
     }
   }
 
-  #results({ outcomes, elapsedMs, memoryBytes }: ResultsMessage): void {
+  #results({ outcomes, segments, elapsedMs, memoryBytes }: ResultsMessage): void {
     const before = this.#settledCount;
+    const values = new Segments(segments);
     for (const outcome of outcomes) {
       if (isPut(outcome)) this.#valuePut(outcome);
-      else this.#settle(outcome);
+      else this.#settle(outcome, values);
     }
     const settled = this.#settledCount - before;
     if (settled > 0) this.#owner.measured(settled, elapsedMs);
@@ -386,6 +415,22 @@ export class WorkerProcess<Job> {
     this.#idleTimer = setTimeout(() => this.#owner.idled(this), idleTimeoutMs).unref();
   }
 
+  /** The newest so many jobs: any that were given since it was asked cannot be, as none are. */
+  #takeBack(count: number): void {
+    this.#isAskedBack = false;
+    if (count > this.#given.size) return this.#broken('more jobs back than it was given');
+    const entries = this.#given.drain();
+    const back = entries.splice(entries.length - count);
+    for (const entry of entries) this.#given.push(entry);
+    for (let left = count; left > 0;) {
+      const last = this.#unanswered.pop() ?? 0;
+      if (last > left) this.#unanswered.push(last - left);
+      left -= Math.min(last, left);
+    }
+    this.#givenTotal -= count;
+    this.#owner.givenBack(back);
+  }
+
   /** A loop puts values for the job that it has, or, after the sentinel, for the last one that it had. */
   #valuePut({ id, value }: { id: number; value: Wire }): void {
     const entry = [this.#given.peek(), this.#lastSettled].find(candidate => candidate?.id === id);
@@ -393,7 +438,7 @@ export class WorkerProcess<Job> {
     else this.#owner.valuePut(entry, this.#channel.read(value));
   }
 
-  #settle(outcome: Exclude<JobOutcome, { value: Wire }>): void {
+  #settle(outcome: Exclude<JobOutcome, { value: Wire }>, values: Segments): void {
     const entry = this.#given.shift();
     if (entry === undefined) return this.#broken('a result without a job');
     this.#lastSettled = entry;
@@ -404,14 +449,14 @@ export class WorkerProcess<Job> {
       this.#callOffTimeout();
       this.#isCancelling = false;
     }
-    this.#owner.settled(entry, this.#fateOf(outcome));
+    this.#owner.settled(entry, this.#fateOf(outcome, values));
   }
 
-  #fateOf(outcome: Exclude<JobOutcome, { value: Wire }>): Fate {
+  #fateOf(outcome: Exclude<JobOutcome, { value: Wire }>, values: Segments): Fate {
     try {
       if (isDone(outcome)) return { status: 'done' };
       if (isRejected(outcome)) return { status: 'rejected', reason: this.#channel.read(outcome.rejected) };
-      return { status: 'fulfilled', value: this.#channel.read(outcome) };
+      return { status: 'fulfilled', value: this.#channel.read(outcome, values) };
     } catch (reason) {
       return { status: 'rejected', reason }; // too large for this process, say
     }

@@ -7,8 +7,8 @@
 
 import process from 'node:process';
 import { setImmediate, setTimeout } from 'node:timers';
-import { Channel, pack, packReason } from './ipc.ts';
-import type { JobOutcome, JobsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
+import { Batch, Channel, pack, packReason, Segments } from './ipc.ts';
+import type { JobOutcome, JobsMessage, ResultsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
 import { parseToWorker, WORKER_MARK } from './protocol.ts';
 import type { JobContext, JobReader, ResultWriter } from './types.ts';
 
@@ -54,7 +54,7 @@ const channel = new Channel<ToWorker, ToParent>({ ...(process.send && { send: pr
 // ---- What was received
 
 /** Messages of jobs, the oldest first; `position` is that of the next job in the first of them. */
-const received: JobsMessage[] = [];
+const received: { message: JobsMessage; values: Segments }[] = [];
 let position = 0;
 let atSentinel = false;
 let stopping = false;
@@ -69,13 +69,16 @@ channel.receive(parseToWorker, message => {
       void run(message.module, message.workerData);
       break;
     case 'jobs':
-      if (!stopping) received.push(message);
+      if (!stopping) received.push({ message, values: new Segments(message.segments) });
       break;
     case 'end-of-jobs':
       atSentinel = true;
       break;
     case 'stop':
       stop();
+      break;
+    case 'give-back':
+      void channel.send({ type: 'given-back', jobs: dropUnstarted() });
       break;
     case 'cancel':
       cancel(message.id, channel.read(message.reason));
@@ -130,7 +133,7 @@ async function run(href: string, workerData: Wire): Promise<void> {
 function stop(): void {
   if (stopping) return;
   sayStopping();
-  received.length = position = 0;
+  dropUnstarted();
   if (phase === 'starting') void leave();
   current.abort();
   beforeFirst.abort();
@@ -142,8 +145,15 @@ function stop(): void {
 
 /** Asked to give up a job: its signal aborts. A worker that it does not let go of leaves. */
 function cancel(id: number, reason: unknown): void {
+  if (stopping) return;
   const job = current;
-  if (job.jobId !== id || job.isOver || stopping) return;
+  if (received[0]?.message.firstId === id) { // it came alone, and has not started
+    dropUnstarted();
+    started++;
+    settle({ rejected: undefined });
+    void flush();
+  }
+  if (job.jobId !== id || job.isOver) return;
   job.abort(reason);
   if (isLoop) {
     beforeFirst.abort(reason); // the only signal that a loop has: it cannot be used again
@@ -155,6 +165,18 @@ function cancel(id: number, reason: unknown): void {
     sayStopping();
     giveUp();
   }, SETTLE_CANCELLED_MS);
+}
+
+/** Forgets the jobs that have not started: how many they were. */
+function dropUnstarted(): number {
+  let count = -position;
+  for (const { message: { jobs } } of received) {
+    count += jobs.length;
+    for (const wire of jobs.slice(position)) channel.drop(wire);
+    position = 0;
+  }
+  received.length = 0;
+  return count;
 }
 
 function sayStopping(): void {
@@ -188,7 +210,7 @@ listen('uncaughtExceptionMonitor', error => { lateError = error; });
 /** A worker that ends in any other way can still send, in one synchronous write, what is done and how far it was. */
 listen('exit', () => {
   if (phase === 'left') return;
-  if (outcomes.length > 0 && !channel.hasStaged) void sendOutcomes(outcomes, settled);
+  if (outcomes.length > 0 && !channel.hasStaged) void sendResults(resultsSoFar());
   void channel.send({ type: 'exiting', started, error: packReason(lateError) });
 });
 
@@ -199,6 +221,7 @@ let outcomes: JobOutcome[] = [];
 let settled = 0;
 /** How many jobs were started whose outcome has not been written to the channel. */
 let started = 0;
+const batch = new Batch();
 let unsentBytes = 0;
 let workedMs = 0;
 let flushed = Promise.resolve();
@@ -214,21 +237,29 @@ function settle(outcome: JobOutcome): void {
 function flush(): Promise<void> {
   process.nextTick = nextTick; // Node's channel calls back through it, in both directions
   flushed = flushed.then(async () => {
-    const [batch, count] = [outcomes, settled];
-    if (batch.length === 0) return;
-    outcomes = [];
-    settled = unsentBytes = 0;
+    if (outcomes.length === 0) return;
+    const message = resultsSoFar();
     if (channel.hasStaged) await channel.sendStaged();
-    await sendOutcomes(batch, count);
+    await sendResults(message);
   });
   return flushed;
 }
 
-function sendOutcomes(batch: JobOutcome[], count: number): Promise<void> {
-  const elapsedMs = workedMs;
-  workedMs = 0;
-  started -= count;
-  return channel.send({ type: 'results', outcomes: batch, elapsedMs, memoryBytes: tellsMemory ? process.memoryUsage.rss() : 0 });
+interface Unsent {
+  message: ResultsMessage;
+  settled: number;
+}
+
+function resultsSoFar(): Unsent {
+  const unsent: Unsent = { message: { type: 'results', outcomes, segments: batch.take(), elapsedMs: workedMs, memoryBytes: tellsMemory ? process.memoryUsage.rss() : 0 }, settled };
+  outcomes = [];
+  settled = unsentBytes = workedMs = 0;
+  return unsent;
+}
+
+function sendResults({ message, settled }: Unsent): Promise<void> {
+  started -= settled;
+  return channel.send(message);
 }
 
 let flushTimer: NodeJS.Timeout | undefined;
@@ -316,8 +347,8 @@ async function hasJob(): Promise<boolean> {
 }
 
 /** Takes the next job; to be called only when there is one. */
-function startJob(): { job: RunningJob; wire: Wire } {
-  const message = received[0]!;
+function startJob(): { job: RunningJob; read: () => unknown } {
+  const { message, values } = received[0]!;
   const job = new RunningJob(message.firstId + position, message.attempt);
   const wire = message.jobs[position++];
   if (position === message.jobs.length) {
@@ -326,7 +357,7 @@ function startJob(): { job: RunningJob; wire: Wire } {
   }
   started++;
   unshield();
-  return { job, wire };
+  return { job, read: () => channel.read(wire, values) };
 }
 
 /** Whether the next job may start at once: it came in the same message as the last one, nothing large waits to be sent, and it is too early for a look. */
@@ -338,11 +369,11 @@ async function runFunction(work: WorkFunction): Promise<void> {
   while (await hasJob()) {
     let startMs = now();
     do {
-      const { job, wire } = startJob();
+      const { job, read } = startJob();
       current = job;
       let outcome: JobOutcome;
       try {
-        const returned = work(channel.read(wire), job);
+        const returned = work(read(), job);
         let value = returned;
         if (isThenable(returned)) {
           if (outcomes.length > 0) flushSoon();
@@ -376,6 +407,11 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 /** What is shielded is the last job of a message, whose results leave now: the others are tiny, and lost until the next flush. */
 function snapshot(value: unknown): JobOutcome {
   if (position === 0 && !isSmall(value)) shield();
+  const plain = batch.add(value);
+  if (plain !== undefined) {
+    unsentBytes += plain.bytes;
+    return plain.wire;
+  }
   try {
     return channel.stage(pack(value, 'value'));
   } catch (error) {
@@ -385,6 +421,7 @@ function snapshot(value: unknown): JobOutcome {
 
 async function runLoop(loop: Loop): Promise<void> {
   let isOver = true;
+  let hasPut = false;
   let startMs = 0;
   const finish = (outcome: JobOutcome): void => {
     if (isOver || phase !== 'working') return;
@@ -395,14 +432,16 @@ async function runLoop(loop: Loop): Promise<void> {
   const jobs: JobReader<unknown> = {
     next: async () => {
       finish({ done: true });
+      if (hasPut) await flush(); // shot between a value and this word, the job would be tried again, and put it twice
+      hasPut = false;
       do if (!await hasJob()) return { done: true, value: undefined }; while (received.length === 0); // another call was quicker
       finish({ done: true }); // a loop that asked for two at once has got the second
-      const { job, wire } = startJob();
+      const { job, read } = startJob();
       current = job;
       isOver = false;
       startMs = now();
       if (outcomes.length > 0) flushSoon();
-      return { done: false, value: channel.read(wire) };
+      return { done: false, value: read() };
     },
     [Symbol.asyncIterator]: () => jobs,
   };
@@ -410,6 +449,7 @@ async function runLoop(loop: Loop): Promise<void> {
     if (current === beforeFirst) throw new Error('Cannot put a result as there is no job yet: ask for the first one before');
     if (phase !== 'working') throw new Error('Cannot put a result as the worker is leaving');
     if (!isSmall(value)) shield();
+    hasPut = true;
     outcomes.push({ value: channel.stage(pack(value, 'value')), id: current.jobId });
     await flush();
   };

@@ -28,9 +28,9 @@ const faults: Fault[] = [
   { name: 'sends a message that is nothing at all', job: { do: 'forge', message: null }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
   { name: 'sends a message of no known type', job: { do: 'forge', message: { type: 'toString' } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
   { name: 'sends a piece of nothing', job: { do: 'forge', message: { type: 'piece', bytes: 'none' } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
-  { name: 'sends an outcome of no known shape', job: { do: 'forge', message: { type: 'results', outcomes: [brandless], elapsedMs: 0, memoryBytes: 0 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
-  { name: 'sends an outcome that is a function\'s shadow', job: { do: 'forge', message: { type: 'results', outcomes: [{ value: { pieces: -1 }, id: 0 }], elapsedMs: 0, memoryBytes: 0 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
-  { name: 'puts a value for a job that it does not have', job: { do: 'forge', message: { type: 'results', outcomes: [{ value: 1, id: 99 }], elapsedMs: 0, memoryBytes: 0 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError.*a value for job 99/ },
+  { name: 'sends an outcome of no known shape', job: { do: 'forge', message: { type: 'results', outcomes: [brandless], segments: [], elapsedMs: 0, memoryBytes: 0 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
+  { name: 'sends an outcome that is a function\'s shadow', job: { do: 'forge', message: { type: 'results', outcomes: [{ value: { pieces: -1 }, id: 0 }], segments: [], elapsedMs: 0, memoryBytes: 0 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
+  { name: 'puts a value for a job that it does not have', job: { do: 'forge', message: { type: 'results', outcomes: [{ value: 1, id: 99 }], segments: [], elapsedMs: 0, memoryBytes: 0 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError.*a value for job 99/ },
 ];
 
 describe('a worker that', { concurrency: 2 }, () => {
@@ -57,7 +57,7 @@ describe('a worker that', { concurrency: 2 }, () => {
   it('sends one result too many is ended, and costs nothing', async t => {
     const pool = workPool(t, { workers: 1 });
     assert.equal(await pool.run({ do: 'echo', value: 1 }), 1);
-    await assert.rejects(pool.run({ do: 'forge', message: { type: 'results', outcomes: ['forged', 'too many'], elapsedMs: 0, memoryBytes: 0 } }).then(value => { throw value; }), value => value === 'forged');
+    await assert.rejects(pool.run({ do: 'forge', message: { type: 'results', outcomes: ['forged', 'too many'], segments: [], elapsedMs: 0, memoryBytes: 0 } }).then(value => { throw value; }), value => value === 'forged');
     assert.equal(await pool.run({ do: 'echo', value: 2 }), 2);
     const { report } = await finish(pool);
     assert.equal(report.fulfilled, 3);
@@ -66,7 +66,7 @@ describe('a worker that', { concurrency: 2 }, () => {
 
   it('sends bytes that are no value has that job rejected', async t => {
     const pool = workPool(t, { workers: 1 });
-    await assert.rejects(pool.run({ do: 'forge', message: { type: 'results', outcomes: [Uint8Array.of(255, 15, 99)], elapsedMs: 0, memoryBytes: 0 } }), /deserialize/);
+    await assert.rejects(pool.run({ do: 'forge', message: { type: 'results', outcomes: [Uint8Array.of(255, 15, 99)], segments: [], elapsedMs: 0, memoryBytes: 0 } }), /deserialize/);
     await pool.terminate(); // it is still in the job that it has disowned
   });
 
