@@ -318,7 +318,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#evenOut();
     this.#startWorkers();
     const isWorkOver = this.#phase === 'finishing' || (this.#queue.closed && this.#waitingCount === 0);
-    if (isWorkOver) for (const worker of this.#workers) worker.endOfJobs();
+    if (isWorkOver) for (const worker of this.#workers) worker.endOfJobs(this.#ledger.unsettled === 0);
     const isOver = this.#end !== undefined || (this.#queue.closed && this.#ledger.unsettled === 0);
     if (isOver && this.#workers.size === 0) {
       this.#holdEventLoop(true);
@@ -577,7 +577,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (this.#phase === 'running' && worker.isToBeReplaced) {
       this.#died++;
       if (!worker.wasReady) this.#diedStarting(round, report, cause);
-      else this.#countFruitless(report, cause, worker.leftEarly || (report.signal === null && remains.started.length === 0));
+      else this.#countFruitless(report, cause, worker.leftEarly || (remains.started.length === 0 && (report.signal === null || remains.unstarted.length > 0)));
     }
     this.#advance();
   }

@@ -264,8 +264,9 @@ export class WorkerProcess<Job> {
     void this.#channel.send({ type: 'give-back' });
   }
 
-  /** Sends the sentinel, once, behind the jobs that it was given. */
-  endOfJobs(): void {
+  /** Sends the sentinel, once, behind the jobs that it was given. One that is not ready when all is done need not become so. */
+  endOfJobs(isAllDone = false): void {
+    if (isAllDone && this.#phase === 'starting' && this.#told !== 'stop') return this.stop(this.#graceMs);
     if (this.#told !== 'nothing' || this.#parcels.length > 0) return;
     this.#told = 'end-of-jobs';
     clearTimeout(this.#idleTimer);
