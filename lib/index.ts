@@ -5,4 +5,4 @@ export type { PoolOptions } from './options.ts';
 export { isWorker, ProcessPool } from './pool.ts';
 export type { RunOptions } from './pool.ts';
 export type { JobQueue, ResultQueue } from './queue.ts';
-export type { JobContext, JobOf, JobReader, Outcome, PoolReport, PoolStats, Result, ResultWriter, ValueOf, WorkerReport } from './types.ts';
+export type { DataOf, JobContext, JobOf, JobReader, Outcome, PoolReport, PoolStats, Result, ResultWriter, ValueOf, WorkerReport } from './types.ts';

@@ -21,6 +21,8 @@ export interface Entry<Job = unknown> {
   attempt: number;
   /** `cancelled`: its worker still has it, and what comes of it does not count any more. */
   state: 'waiting' | 'given' | 'cancelled' | 'over';
+  /** The worker that it was given to last. */
+  pid: number | null;
   /** Travels in a message of its own, to an idle worker, with nothing behind it. */
   isAlone: boolean;
   /** A worker died with it, or it timed out: it is not certain any more that it has not started. */

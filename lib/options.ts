@@ -8,11 +8,12 @@ import { pathToFileURL } from 'node:url';
 
 type StdioEntry = 'inherit' | 'ignore' | number | Stream;
 
-export interface PoolOptions {
+/** `Data` is what the module's `setup` takes; `any`, where nobody says, so that options may be handed on by code that knows no module. */
+export interface PoolOptions<Data = any> {
   /** Most worker processes at once, an integer >= 1; they are started as jobs need them. Default: `os.availableParallelism()`. */
   workers?: number;
   /** Handed to `setup` in every worker; anything that can be cloned. Default: undefined. */
-  workerData?: unknown;
+  workerData?: Data;
   /** Signals to the parent that interrupt the pool, and that workers ignore; `[]` for none. Default: `['SIGINT']`. */
   interruptSignals?: readonly NodeJS.Signals[];
   /**

@@ -44,7 +44,7 @@ import { promised, WORKER_MARK } from './protocol.ts';
 import type { FailedMessage } from './protocol.ts';
 import { deferred, Fifo, JobQueue, ResultQueue } from './queue.ts';
 import { Starts } from './starts.ts';
-import type { JobOf, PoolReport, PoolStats, ValueOf, WorkerReport } from './types.ts';
+import type { DataOf, JobOf, PoolReport, PoolStats, ValueOf, WorkerReport } from './types.ts';
 import { SLOW_MS, WorkerProcess } from './worker-process.ts';
 import type { Remains } from './worker-process.ts';
 
@@ -126,7 +126,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
    * @throws TypeError for a relative path, an unknown option or a wrong shape; RangeError for a number out of range; a
    * DataCloneError if `workerData` cannot be cloned; Error in a worker of the same module, which would start workers without end.
    */
-  constructor(module: URL | string, options: PoolOptions = {}) {
+  constructor(module: URL | string, options: PoolOptions<DataOf<Module>> = {}) {
     const href = moduleHref(module);
     if (Reflect.get(globalThis, WORKER_MARK) === href) throw new Error('Cannot create a pool in a worker of the same module, as it would start workers without end: create it under `if (!isWorker)`');
     this.#settings = settings(options);
@@ -276,7 +276,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   #admit(job: JobOf<Module>, caller: Caller | null, { timeoutMs = this.#settings.timeoutMs ?? Infinity, signal }: RunOptions = {}): Entry<JobOf<Module>> {
     const isAlone = timeoutMs !== Infinity || signal !== undefined;
-    return { id: this.#ledger.submitted++, job, caller, timeoutMs, attempt: 1, state: 'waiting', isAlone, isSuspect: false, failure: undefined };
+    return { id: this.#ledger.submitted++, job, caller, timeoutMs, attempt: 1, state: 'waiting', pid: null, isAlone, isSuspect: false, failure: undefined };
   }
 
   #call(entry: Entry<JobOf<Module>>): void {
@@ -380,6 +380,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       if (next.caller === null) this.#queue.take();
       else this.#calls.shift();
       next.state = 'given';
+      next.pid = worker.pid;
       entries.push(next);
       next = this.#peekNext();
     } while (entries.length < size && next !== undefined && !next.isAlone && next.id === first.id + entries.length && (next.caller === null) === (first.caller === null));
@@ -428,7 +429,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
           if (events.workerReady.hasSubscribers) events.workerReady.publish({ pool: this, pid });
         },
         failed: (during, cause) => this.#failed(during, cause),
-        settled: (entry, fate) => this.#settle(entry, fate, worker.pid),
+        settled: (entry, fate) => this.#settle(entry, fate),
         valuePut: (entry, value) => {
           this.#ledger.values++;
           this.results.push({ id: entry.id, job: entry.job, status: 'fulfilled', value: promised(value) });
@@ -436,13 +437,15 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         measured: (jobs, elapsedMs) => this.#chunks.observe(jobs, elapsedMs),
         timedOut: (worker, entry) => this.#timedOut(worker, entry),
         idled: worker => {
-          if (worker.state === 'idle' && this.#workers.size > this.#settings.minWorkers) worker.endOfJobs();
+          const staying = [...this.#workers].filter(({ isLeaving }) => !isLeaving).length;
+          if (worker.state === 'idle' && staying > this.#settings.minWorkers) worker.endOfJobs();
         },
         givenBack: entries => {
           for (const entry of entries.reverse()) this.#putBack(entry);
         },
         ended: step => {
-          if (events.terminating.hasSubscribers && this.#phase === 'terminating') events.terminating.publish({ pool: this, step, pid: worker.pid });
+          // When all workers have been told: a subscriber that takes its time must not stand between two of them.
+          if (events.terminating.hasSubscribers && this.#phase === 'terminating') queueMicrotask(() => events.terminating.publish({ pool: this, step, pid: worker.pid }));
         },
         heard: () => {
           this.#heardMs = performance.now();
@@ -458,7 +461,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       if (events.workerStarted.hasSubscribers) events.workerStarted.publish({ pool: this, pid: worker.pid, isReplacement });
     } catch (cause) {
       // What Node refuses by its shape, a stream without a descriptor say, it refuses every time.
-      if (cause instanceof TypeError) this.#fail(`Cannot start a worker with these options: ${cause.message}`, cause);
+      if (cause instanceof TypeError || isDenied(cause)) this.#fail(`Cannot start a worker: ${String(cause)}`, cause);
       else this.#diedStarting(round, { exitCode: null, signal: null }, cause);
     }
   }
@@ -466,11 +469,11 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   // ---- What becomes of a job
 
   /** A job has its result. */
-  #settle(entry: Entry<JobOf<Module>>, fate: Fate, pid: number | null = null): void {
+  #settle(entry: Entry<JobOf<Module>>, fate: Fate): void {
     if (entry.state === 'over') return; // called off, or too late
     if (entry.state === 'cancelled') return this.#tryAgain(entry);
     entry.state = 'over';
-    const { id, job, caller } = entry;
+    const { id, job, caller, pid } = entry;
     if (fate.status === 'rejected') this.#ledger.rejected++;
     else this.#ledger.fulfilled++;
     if (fate.status === 'fulfilled') this.#ledger.values++;
@@ -484,7 +487,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #failAttempt(entry: Entry<JobOf<Module>>, error: WorkerExitError): void {
     entry.failure = error;
     if (entry.attempt <= this.#settings.retries && this.#phase === 'running') this.#tryAgain(entry);
-    else this.#settle(entry, { status: 'rejected', reason: error }, error.pid);
+    else this.#settle(entry, { status: 'rejected', reason: error });
   }
 
   #tryAgain(entry: Entry<JobOf<Module>>): void {
@@ -513,7 +516,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (entry.attempt <= this.#settings.retries && this.#phase === 'running') {
       entry.failure = error;
       entry.state = 'cancelled';
-    } else this.#settle(entry, { status: 'rejected', reason: error }, worker.pid);
+    } else this.#settle(entry, { status: 'rejected', reason: error });
     worker.cancel(entry, error);
   }
 
@@ -561,7 +564,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#workers.delete(worker);
     if (worker.pid !== 0) this.#guard.forget(worker.target);
     this.#ledger.workerGone(report);
-    if (events.workerLeft.hasSubscribers) events.workerLeft.publish({ pool: this, error: undefined, ...report });
+    if (events.workerLeft.hasSubscribers && worker.pid !== 0) events.workerLeft.publish({ pool: this, error: undefined, ...report });
 
     if (this.#phase !== 'running') this.#ledger.overtaken(unstarted, 'pending', this.#end?.error);
     else for (const entry of unstarted.reverse()) this.#putBack(entry);
@@ -667,6 +670,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#holdEventLoop(false);
     if (this.#phase === 'gone') return;
     this.#phase = 'gone';
+    this.#starts.end();
     clearTimeout(this.#evenOutTimer);
     this.#callOffJudgement();
     this.#ignoreAbort();
@@ -720,4 +724,9 @@ function runOptions(options: RunOptions): RunOptions {
 
 function valueOf<Value>(fate: Fate): Value {
   return promised(fate.status === 'fulfilled' ? fate.value : undefined);
+}
+
+/** By Node's permission model: it will not pass. */
+function isDenied(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_ACCESS_DENIED';
 }

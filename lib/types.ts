@@ -43,6 +43,9 @@ export type ValueOf<Module> =
   : Module extends { worker: (jobs: never, results: ResultWriter<infer Value>, ...rest: never[]) => unknown } ? Value
   : never;
 
+/** The type of the option `workerData`: what the module's `setup` takes. */
+export type DataOf<Module> = Module extends { setup: (workerData: infer Data, ...rest: never[]) => unknown } ? Data : unknown;
+
 /** What became of a job: its value, or the reason why there is none. */
 export type Result<Job, Value> =
   | { id: number; job: Job; status: 'fulfilled'; value: Value }

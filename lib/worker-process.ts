@@ -102,6 +102,7 @@ export class WorkerProcess<Job> {
   #isTooLarge = false;
   #isBroken = false;
   #isAskedBack = false;
+  #isUnneeded = false;
   #heardMs = performance.now();
   #cause: unknown;
   #thrown: { error: unknown } | undefined;
@@ -173,6 +174,11 @@ export class WorkerProcess<Job> {
   hasRoom(window: number): boolean {
     if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#isPutDown || this.#isAskedBack || this.#parcels.length > 0) return false;
     return this.#unanswered.length === 0 || (this.#unanswered.length < window && this.#given.peek()?.isAlone === false);
+  }
+
+  /** Whether it has been told to leave. */
+  get isLeaving(): boolean {
+    return this.#told !== 'nothing' || this.#isPutDown;
   }
 
   /** Whether another one should take its place: it died, left early, had its share, or could not let go of a job. */
@@ -264,9 +270,12 @@ export class WorkerProcess<Job> {
     void this.#channel.send({ type: 'give-back' });
   }
 
-  /** Sends the sentinel, once, behind the jobs that it was given. One that is not ready when all is done need not become so. */
+  /** Sends the sentinel, once, behind the jobs that it was given. One that is not ready when all is done has `graceMs` to become so, and leave. */
   endOfJobs(isAllDone = false): void {
-    if (isAllDone && this.#phase === 'starting' && this.#told !== 'stop') return this.stop(this.#graceMs);
+    if (isAllDone && this.#phase === 'starting' && !this.#isUnneeded) {
+      this.#isUnneeded = true;
+      this.#endWithin(this.#graceMs);
+    }
     if (this.#told !== 'nothing' || this.#parcels.length > 0) return;
     this.#told = 'end-of-jobs';
     clearTimeout(this.#idleTimer);
@@ -285,7 +294,7 @@ export class WorkerProcess<Job> {
 
   /** Steps 2 and 3 of terminate. One that was stopped must go on to die of SIGTERM. */
   kill(wanted: 'SIGTERM' | 'SIGKILL'): void {
-    const signal = this.#settings.interruptSignals.includes('SIGTERM') ? 'SIGKILL' : wanted; // workers ignore it then
+    const signal = this.#settings.interruptSignals.includes('SIGTERM') ? 'SIGKILL' : wanted; // they ignore it
     this.#isPutDown = true;
     this.#signal(signal);
     if (signal === 'SIGTERM') {
@@ -338,7 +347,11 @@ export class WorkerProcess<Job> {
     const [entry] = entries;
     if (entry?.isAlone !== true) return;
     if (entry.state !== 'given') this.cancel(entry, entry.failure); // called off while it crossed
-    else if (entry.timeoutMs !== Infinity) this.#callOffTimeout = deadline(entry.timeoutMs, () => this.#owner.timedOut(this, entry));
+    else if (entry.timeoutMs !== Infinity) {
+      this.#callOffTimeout = deadline(entry.timeoutMs, () => {
+        if (!this.#sendsLargeResult) this.#owner.timedOut(this, entry); // else it was in time
+      });
+    }
   }
 
   #hear(message: ToParent | PieceMessage | undefined): void {
@@ -449,6 +462,7 @@ export class WorkerProcess<Job> {
     if (entry.isAlone) {
       this.#callOffTimeout();
       this.#isCancelling = false;
+      if (this.#isPutDown) this.endOfJobs(); // it has survived SIGTERM, and let go of its job after all
     }
     this.#owner.settled(entry, this.#fateOf(outcome, values));
   }
@@ -480,7 +494,7 @@ export class WorkerProcess<Job> {
   /** A worker without a channel can neither hear nor answer: unless it has said all, it must not live on. */
   #channelEnded(): void {
     this.#isChannelOpen = false;
-    if (this.#exit === undefined && this.#phase !== 'last word said') this.kill('SIGKILL');
+    if (this.#exit === undefined && this.#phase !== 'last word said') this.#signal('SIGKILL'); // dead already, mostly: no step of ours
     this.#goneOnce();
   }
 

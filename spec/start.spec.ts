@@ -192,7 +192,7 @@ describe('a worker module that', { concurrency: 2 }, () => {
   it('cannot be started with a stream that has no descriptor fails the pool at once', async t => {
     const pool = poolOf<(job: number) => number>(t, 'echo', { stdio: ['ignore', new PassThrough(), 'inherit'] });
     const running = pool.run(1);
-    await assert.rejects(running, /WorkerStartError: Cannot start a worker with these options/);
+    await assert.rejects(running, /WorkerStartError: Cannot start a worker: TypeError/);
   });
 
   it('cannot be started at all, as its environment is too large, fails the pool after four tries', async t => {
