@@ -1,11 +1,14 @@
 // One job inside the pool, from the moment it was accepted until its fate is known. It knows neither queues nor workers.
 
-/** What became of a job; `done` is the end of a job in a manual loop, which puts its values apart. */
-export type Fate = { status: 'fulfilled'; value: unknown } | { status: 'rejected'; reason: unknown } | { status: 'done' };
+/** What became of a job. */
+export type Settled = { status: 'fulfilled'; value: unknown } | { status: 'rejected'; reason: unknown };
+
+/** `done` is the end of a job in a manual loop, which puts its values apart. */
+export type Fate = Settled | { status: 'done' };
 
 /** Whom the result goes to, where it does not go to the result queue. */
 export interface Caller {
-  settle(fate: Fate): void;
+  settle(fate: Settled): void;
   /** The pool ended over the job: with `error` if it failed, else lost or pending. */
   overtake(fate: 'lost' | 'pending', error: Error | null): void;
 }

@@ -44,7 +44,7 @@ export class Ledger<Job> {
 
   workerGone(report: WorkerReport): void {
     if (report.pid !== 0) this.#workers.push(report);
-    if (this.#workers.length > REPORTED_WORKERS) this.#workers.shift();
+    this.#workers.splice(0, this.#workers.length - REPORTED_WORKERS);
   }
 
   /** The pool has failed: tells the callers. Whether there were any. */

@@ -5,7 +5,7 @@
 //                   each filled when its job is settled, by whichever worker
 
 import { PoolClosedError } from './errors.ts';
-import type { Caller, Fate } from './job.ts';
+import type { Caller, Settled } from './job.ts';
 import { deferred, Fifo } from './queue.ts';
 import type { Deferred } from './queue.ts';
 import { Source } from './source.ts';
@@ -15,19 +15,20 @@ import type { Result } from './types.ts';
 export interface MapHost<Job, Value> {
   /** How many jobs may be ahead of the reader. */
   readonly capacity: number;
-  /** Takes a job, and returns its id and what calls it off while it waits; undefined if it is closed; its end, if it has ended. */
-  call(job: Job, caller: Caller): { id: number; callOff: () => void } | undefined | 'ended';
+  /** Takes a job, and returns its id and what calls it off while it waits; undefined if it was closed. */
+  call(job: Job, caller: Caller): { id: number; callOff: () => void } | undefined;
   /** The map is at its end: nobody need tell it of the pool's. */
   left(map: OrderedMap<Job, Value>): void;
   /** What the end of the pool is to a reader. Rejects if it failed, or was only closed. */
   whyEnded(): Promise<Error>;
-  value(fate: Fate): Value;
+  /** The value as its type promises it. */
+  value(value: unknown): Value;
 }
 
 interface Slot<Job> extends Caller {
   id: number;
   readonly job: Job;
-  fate: Fate | undefined;
+  fate: Settled | undefined;
   callOff: () => void;
 }
 
@@ -66,19 +67,23 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
     return Promise.resolve({ done: true, value: undefined });
   }
 
+  /** The pool takes no more jobs. */
+  stop(): void {
+    this.#source.close();
+    this.#makeRoom();
+  }
+
   /** The pool has ended: values behind the first gap are handed back, as results. */
   end(): Result<Job, Value>[] {
-    if (this.#state === 'left') return [];
     const slots = this.#slots.drain();
     const gap = slots.findIndex(({ fate }) => fate === undefined);
     if (gap !== -1 || this.#state !== 'all taken') this.#state = 'ended';
-    this.#source.close();
-    this.#makeRoom();
+    this.stop();
     const whole = gap === -1 ? slots.length : gap;
     for (const slot of slots.slice(0, whole)) this.#slots.push(slot);
     const behind: Result<Job, Value>[] = [];
     for (const { id, job, fate } of slots.slice(whole)) {
-      if (fate?.status === 'fulfilled') behind.push({ id, job, status: 'fulfilled', value: this.#host.value(fate) });
+      if (fate?.status === 'fulfilled') behind.push({ id, job, status: 'fulfilled', value: this.#host.value(fate.value) });
       else if (fate?.status === 'rejected') behind.push({ id, job, status: 'rejected', reason: fate.reason });
     }
     this.#serve();
@@ -95,18 +100,17 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
           this.#state = 'all taken';
           break;
         }
-        if (!this.#take(taken.value)) return;
+        this.#take(taken.value);
         if (this.#slots.size >= this.#host.capacity) await new Promise<void>(resolve => { this.#makeRoom = resolve; });
       }
     } catch (reason) {
-      if (this.#state !== 'open') return;
       this.#state = 'all taken';
       this.#failure = { reason };
     }
     this.#serve();
   }
 
-  #take(job: Job): boolean {
+  #take(job: Job): void {
     const slot: Slot<Job> = {
       id: -1,
       job,
@@ -119,11 +123,9 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
       overtake: () => {},
     };
     const call = this.#host.call(job, slot);
-    if (call === 'ended') return false;
     if (call === undefined) throw new PoolClosedError();
     Object.assign(slot, call);
     this.#slots.push(slot);
-    return true;
   }
 
   /** Gives what can be given, in order. */
@@ -136,7 +138,7 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
       }
       this.#slots.shift();
       if (fate.status === 'rejected') this.#fail(fate.reason);
-      else this.#steps.shift()?.resolve({ done: false, value: this.#host.value(fate) });
+      else this.#steps.shift()?.resolve({ done: false, value: this.#host.value(fate.value) });
     }
     if (this.#slots.size < this.#host.capacity) this.#makeRoom();
   }
@@ -162,8 +164,7 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
     for (const step of this.#steps.drain()) step.resolve({ done: true, value: undefined });
     if (this.#state === 'left') return;
     this.#state = 'left';
-    this.#source.close();
-    this.#makeRoom();
+    this.stop();
     this.#host.left(this);
   }
 }

@@ -162,7 +162,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       settle: fate => {
         ignoreAbort();
         if (fate.status === 'rejected') reject(fate.reason);
-        else resolve(valueOf(fate));
+        else resolve(promised(fate.value));
       },
       overtake: (fate, error) => {
         ignoreAbort();
@@ -201,7 +201,6 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     const host: MapHost<JobOf<Module>, ValueOf<Module>> = {
       capacity: this.#settings.jobCapacity,
       call: (job, caller) => {
-        if (this.#end !== undefined) return 'ended';
         if (this.#queue.closed) return undefined;
         const entry = this.#admit(job, caller);
         this.#call(entry);
@@ -209,10 +208,11 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       },
       left: map => this.#maps.delete(map),
       whyEnded: async () => this.#end === undefined ? Promise.reject(new PoolClosedError()) : new PoolInterruptedError(await this.#joined.promise),
-      value: valueOf,
+      value: promised,
     };
     const map = new OrderedMap(jobs, host);
     this.#maps.add(map);
+    if (this.#end !== undefined) map.stop();
     if (this.#phase === 'gone') map.end();
     return map;
   }
@@ -429,7 +429,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
           if (events.workerReady.hasSubscribers) events.workerReady.publish({ pool: this, pid });
         },
         failed: (during, cause) => this.#failed(during, cause),
-        settled: (entry, fate) => this.#settle(entry, fate),
+        settled: (entry, fate) => this.#answered(entry, fate),
         valuePut: (entry, value) => {
           this.#ledger.values++;
           this.results.push({ id: entry.id, job: entry.job, status: 'fulfilled', value: promised(value) });
@@ -468,31 +468,30 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   // ---- What becomes of a job
 
+  /** A worker is done with a job, or with one that it was told to give up. */
+  #answered(entry: Entry<JobOf<Module>>, fate: Fate): void {
+    if (entry.state === 'cancelled') this.#attemptFailed(entry);
+    else this.#settle(entry, fate);
+  }
+
   /** A job has its result. */
   #settle(entry: Entry<JobOf<Module>>, fate: Fate): void {
     if (entry.state === 'over') return; // called off, or too late
-    if (entry.state === 'cancelled') return this.#tryAgain(entry);
     entry.state = 'over';
     const { id, job, caller, pid } = entry;
     if (fate.status === 'rejected') this.#ledger.rejected++;
     else this.#ledger.fulfilled++;
-    if (fate.status === 'fulfilled') this.#ledger.values++;
     if (events.jobSettled.hasSubscribers) events.jobSettled.publish({ pool: this, id, status: fate.status === 'rejected' ? 'rejected' : 'fulfilled', pid });
+    if (fate.status === 'done') return;
+    if (fate.status === 'fulfilled') this.#ledger.values++;
     if (caller !== null) caller.settle(fate);
-    else if (fate.status === 'fulfilled') this.results.push({ id, job, status: 'fulfilled', value: valueOf(fate) });
-    else if (fate.status === 'rejected') this.results.push({ id, job, status: 'rejected', reason: fate.reason });
+    else if (fate.status === 'fulfilled') this.results.push({ id, job, status: 'fulfilled', value: promised(fate.value) });
+    else this.results.push({ id, job, status: 'rejected', reason: fate.reason });
   }
 
-  /** An attempt failed because its worker died or because it took too long; while the pool works it may have another. */
-  #failAttempt(entry: Entry<JobOf<Module>>, error: WorkerExitError): void {
-    entry.failure = error;
-    if (entry.attempt <= this.#settings.retries && this.#phase === 'running') this.#tryAgain(entry);
-    else this.#settle(entry, { status: 'rejected', reason: error });
-  }
-
-  #tryAgain(entry: Entry<JobOf<Module>>): void {
-    entry.state = 'waiting';
-    if (this.#phase !== 'running') return this.#settle(entry, { status: 'rejected', reason: entry.failure });
+  /** Its worker died, or it took too long: while the pool works it may have another attempt. */
+  #attemptFailed(entry: Entry<JobOf<Module>>): void {
+    if (entry.attempt > this.#settings.retries || this.#phase !== 'running') return this.#settle(entry, { status: 'rejected', reason: entry.failure });
     entry.attempt++;
     this.#putBackAlone(entry);
   }
@@ -504,7 +503,6 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   }
 
   #putBack(entry: Entry<JobOf<Module>>): void {
-    if (entry.state === 'over') return;
     entry.state = 'waiting';
     if (entry.caller === null) this.#queue.putBack(entry);
     else this.#calls.unshift(entry);
@@ -522,9 +520,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /** The signal of a `run()` aborted. */
   #cancel(entry: Entry<JobOf<Module>>, reason: unknown): void {
-    if (entry.state === 'over') return;
     const wasWaiting = entry.state === 'waiting';
-    if (entry.state === 'cancelled') entry.state = 'given';
     this.#settle(entry, { status: 'rejected', reason });
     if (wasWaiting) this.#waitsNoMore();
     else {
@@ -573,8 +569,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     else if (started.length > 1) for (const entry of started.reverse()) this.#putBackAlone(entry);
     else for (const entry of started) {
       const before = entry.failure ?? cause;
-      if (entry.state === 'cancelled') this.#tryAgain(entry);
-      else this.#failAttempt(entry, new WorkerExitError(report, before === undefined ? {} : { cause: before }));
+      if (entry.state !== 'cancelled') entry.failure = new WorkerExitError(report, before === undefined ? {} : { cause: before });
+      this.#attemptFailed(entry);
     }
 
     if (this.#phase === 'running' && worker.isToBeReplaced) {
@@ -640,6 +636,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#phase = 'finishing';
     this.#starts.end();
     clearTimeout(this.#evenOutTimer);
+    for (const map of this.#maps) map.stop();
     this.#ledger.overtaken(this.#queue.end(), 'pending', end.error);
     this.#ledger.overtaken(this.#calls.drain().filter(({ state }) => state !== 'over'), 'pending', end.error);
     this.#calledOff = 0;
@@ -720,10 +717,6 @@ function runOptions(options: RunOptions): RunOptions {
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong(TypeError, '`signal`', 'an AbortSignal', signal, action);
   if (timeoutMs !== undefined) checkMs('timeoutMs', timeoutMs, action);
   return options;
-}
-
-function valueOf<Value>(fate: Fate): Value {
-  return promised(fate.status === 'fulfilled' ? fate.value : undefined);
 }
 
 /** By Node's permission model: it will not pass. */

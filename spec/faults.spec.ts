@@ -70,6 +70,12 @@ describe('a worker that', { concurrency: 2 }, () => {
     await pool.terminate(); // it is still in the job that it has disowned
   });
 
+  it('sends word of a value that is not there has that job rejected', async t => {
+    const pool = workPool(t, { workers: 1 });
+    await assert.rejects(pool.run({ do: 'forge', message: { type: 'results', outcomes: [{ pieces: 0 }], segments: [], elapsedMs: 0, memoryBytes: 0 } }), /RangeError: Cannot read the value as its message does not hold it/);
+    await pool.terminate();
+  });
+
   it('disconnects is ended, by itself or by the pool', async t => {
     const pool = workPool(t, { workers: 1 });
     await assert.rejects(pool.run({ do: 'disconnect' }), WorkerExitError);

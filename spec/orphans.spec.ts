@@ -82,6 +82,14 @@ describe('`ownGroup`', { concurrency: 2 }, () => {
     });
   }
 
+  it('makes each worker lead a group', limited, async t => {
+    const pool = workPool(t, { workers: 1, ownGroup: true });
+    const pid = Number(await pool.run({ do: 'pid' }));
+    assert.equal(Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[2]), pid);
+    const { workers } = await pool.terminate();
+    assert.deepEqual(workers.map(({ exitCode }) => exitCode), [0]);
+  });
+
   it('ends what a job has started when the parent is killed', limited, async t => {
     const program = start(t, 'family', ['waits', 'own-group']);
     await program.says(/^waits$/m);
