@@ -1,5 +1,7 @@
 // One job inside the pool, from the moment it was accepted until its fate is known. It knows neither queues nor workers.
 
+import type { JobLostError, WorkerStartError } from './errors.ts';
+
 /** What became of a job. */
 export type Settled = { status: 'fulfilled'; value: unknown } | { status: 'rejected'; reason: unknown };
 
@@ -9,8 +11,8 @@ export type Fate = Settled | { status: 'done' };
 /** Whom the result goes to, where it does not go to the result queue. */
 export interface Caller {
   settle(fate: Settled): void;
-  /** The pool ended over the job: with `error` if it failed, else lost or pending. */
-  overtake(fate: 'lost' | 'pending', error: Error | null): void;
+  /** The pool ended over the job. */
+  overtake(error: JobLostError | WorkerStartError): void;
 }
 
 export interface Entry<Job = unknown> {

@@ -1,9 +1,10 @@
 // The accounts of a pool: how many jobs came in, what became of each, and which workers went. It decides nothing.
 
 import { constants } from 'node:os';
+import { JobLostError } from './errors.ts';
+import type { WorkerStartError } from './errors.ts';
 import type { Entry } from './job.ts';
 import type { Outcome, PoolReport, WorkerReport } from './types.ts';
-import type { WorkerStartError } from './errors.ts';
 
 /** How many workers the report lists. */
 const REPORTED_WORKERS = 1000;
@@ -33,12 +34,13 @@ export class Ledger<Job> {
   }
 
   /** The pool ended over these jobs: lost are those that may have started. Their callers hear of it now, or of its `error` when it is gone. */
-  overtaken(entries: Iterable<Entry<Job>>, fate: 'lost' | 'pending', error: Error | null = null): void {
+  overtaken(entries: Iterable<Entry<Job>>, wanted: 'lost' | 'pending', { outcome, error }: End): void {
+    const lists = { lost: this.#lost, pending: this.#pending };
     for (const entry of entries) {
-      const isLost = fate === 'lost' || entry.isSuspect;
+      const fate = entry.isSuspect ? 'lost' : wanted;
       entry.state = 'over';
-      (isLost ? this.#lost : this.#pending).push(entry); // not `push(...)`: a call takes some 100,000 arguments
-      if (error === null) entry.caller?.overtake(isLost ? 'lost' : 'pending', null);
+      lists[fate].push(entry); // not `push(...)`: a call takes some 100,000 arguments
+      if (error === null) entry.caller?.overtake(new JobLostError(fate, outcome));
     }
   }
 
@@ -48,9 +50,9 @@ export class Ledger<Job> {
   }
 
   /** The pool has failed: tells the callers. Whether there were any. */
-  failCallers(error: Error): boolean {
+  failCallers(error: WorkerStartError): boolean {
     const callers = [...this.#lost, ...this.#pending].flatMap(({ caller }) => caller ?? []);
-    for (const caller of callers) caller.overtake('pending', error);
+    for (const caller of callers) caller.overtake(error);
     return callers.length > 0;
   }
 

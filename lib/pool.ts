@@ -164,16 +164,16 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         if (fate.status === 'rejected') reject(fate.reason);
         else resolve(promised(fate.value));
       },
-      overtake: (fate, error) => {
+      overtake: error => {
         ignoreAbort();
-        if (error === null) promise.catch(() => {}); // a Ctrl-C is no unhandled rejection
-        reject(error ?? new JobLostError(fate, this.#end?.outcome ?? 'completed'));
+        if (error instanceof JobLostError) promise.catch(() => {}); // a Ctrl-C is no unhandled rejection
+        reject(error);
       },
     };
     try {
       const { signal } = runOptions(options);
       signal?.throwIfAborted();
-      if (this.#end !== undefined) caller.overtake('pending', this.#end.error);
+      if (this.#end !== undefined) caller.overtake(this.#end.error ?? new JobLostError('pending', this.#end.outcome));
       else if (this.#queue.closed) throw new PoolClosedError();
       else {
         const entry = this.#admit(job, caller, options);
@@ -562,10 +562,10 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#ledger.workerGone(report);
     if (events.workerLeft.hasSubscribers && worker.pid !== 0) events.workerLeft.publish({ pool: this, error: undefined, ...report });
 
-    if (this.#phase !== 'running') this.#ledger.overtaken(unstarted, 'pending', this.#end?.error);
+    if (this.#end !== undefined) this.#ledger.overtaken(unstarted, 'pending', this.#end);
     else for (const entry of unstarted.reverse()) this.#putBack(entry);
 
-    if (this.#phase === 'terminating' || (this.#phase === 'finishing' && started.length > 1)) this.#ledger.overtaken(started, 'lost', this.#end?.error);
+    if (this.#end !== undefined && (this.#phase === 'terminating' || started.length > 1)) this.#ledger.overtaken(started, 'lost', this.#end);
     else if (started.length > 1) for (const entry of started.reverse()) this.#putBackAlone(entry);
     else for (const entry of started) {
       const before = entry.failure ?? cause;
@@ -637,8 +637,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#starts.end();
     clearTimeout(this.#evenOutTimer);
     for (const map of this.#maps) map.stop();
-    this.#ledger.overtaken(this.#queue.end(), 'pending', end.error);
-    this.#ledger.overtaken(this.#calls.drain().filter(({ state }) => state !== 'over'), 'pending', end.error);
+    this.#ledger.overtaken(this.#queue.end(), 'pending', end);
+    this.#ledger.overtaken(this.#calls.drain().filter(({ state }) => state !== 'over'), 'pending', end);
     this.#calledOff = 0;
     return true;
   }

@@ -88,7 +88,6 @@ export class WorkerProcess<Job> {
   readonly #unanswered: number[] = [];
   /** What is to be sent yet: the first of them is crossing in pieces. No worker can have started these jobs. */
   readonly #parcels: Parcel<Job>[] = [];
-  #isCrossing = false;
   #lastSettled: Entry<Job> | undefined;
   #settledCount = 0;
   #givenTotal = 0;
@@ -323,13 +322,11 @@ export class WorkerProcess<Job> {
 
   /** One after the other, as a large job must have crossed before the next message may. */
   async #sendParcels(): Promise<void> {
-    if (this.#isCrossing) return;
     let hasCrossed = false;
     for (let parcel = this.#parcels[0]; parcel !== undefined; parcel = this.#parcels[0]) {
       if (parcel.isStaged) {
-        this.#isCrossing = hasCrossed = true;
+        hasCrossed = true;
         await this.#channel.sendStaged(() => this.#told === 'stop' || !this.#isChannelOpen);
-        this.#isCrossing = false;
         if (this.#told === 'stop' || !this.#isChannelOpen) return;
       }
       this.#parcels.shift();

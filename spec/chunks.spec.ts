@@ -10,7 +10,7 @@ import { ProcessPool, WorkerExitError } from 'drainpool';
 import type { PoolOptions, Result } from 'drainpool';
 import { Chunks } from '../lib/chunks.ts';
 import type { Job } from './fixtures/chunks.ts';
-import { assertSum, finish, poolOf } from './support/pool.ts';
+import { assertSum, finish, poolOf, workPool } from './support/pool.ts';
 import { Program } from './support/program.ts';
 import { words } from './support/words.ts';
 
@@ -233,5 +233,20 @@ describe('chunkSize', { concurrency: 2, timeout: 120_000 }, () => {
     const { code, stdout, stderr } = await program.ended;
     assert.deepEqual([stderr, code], ['', 130]);
     assert.match(stdout, /^each once, in the middle$/m);
+  });
+
+  it('is handed back behind a job that takes long, when another worker is idle and nothing waits', { timeout: 60_000 }, async t => {
+    const pool = workPool(t, { workers: 2, chunkSize: 7 });
+    await Promise.all([pool.run({ do: 'spin', ms: 50 }), pool.run({ do: 'spin', ms: 50 })]);
+    void pool.jobs.put({ do: 'never' });
+    for (let value = 1; value <= 6; value++) void pool.jobs.put({ do: 'echo', value });
+    const seen: unknown[] = [];
+    for await (const result of pool.results) {
+      seen.push('value' in result && result.value);
+      if (seen.length === 6) break;
+    }
+    assert.deepEqual(seen, [1, 2, 3, 4, 5, 6]);
+    const report = await pool.terminate();
+    assert.deepEqual([report.lost, report.pending], [[{ do: 'never' }], []]);
   });
 });

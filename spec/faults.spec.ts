@@ -26,6 +26,8 @@ const faults: Fault[] = [
   { name: 'throws late', job: { do: 'late-throw' }, exitCode: 1, signal: null, cause: /RangeError: too late/ },
   { name: 'sends a message that is not of the protocol', job: { do: 'forge', message: { type: 'results' } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError.*not of the protocol/ },
   { name: 'sends a message that is nothing at all', job: { do: 'forge', message: null }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
+  { name: 'sends two of them', job: { do: 'forge', message: 'two', twice: true }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
+  { name: 'hands back more jobs than it has', job: { do: 'forge', message: { type: 'given-back', jobs: 99 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError.*more jobs back/ },
   { name: 'sends a message of no known type', job: { do: 'forge', message: { type: 'toString' } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
   { name: 'sends a piece of nothing', job: { do: 'forge', message: { type: 'piece', bytes: 'none' } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
   { name: 'sends an outcome of no known shape', job: { do: 'forge', message: { type: 'results', outcomes: [brandless], segments: [], elapsedMs: 0, memoryBytes: 0 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },

@@ -10,9 +10,9 @@ import * as drainpool from 'drainpool';
 /** A file imports only from lower ranks. */
 const RANKS: readonly (readonly string[])[] = [
   ['types.ts'],
-  ['aborts.ts', 'chunks.ts', 'deadline.ts', 'errors.ts', 'events.ts', 'guard.ts', 'interrupt.ts', 'job.ts', 'options.ts', 'protocol.ts', 'source.ts', 'starts.ts'],
-  ['ipc.ts', 'ledger.ts', 'queue.ts'],
-  ['map.ts', 'worker-process.ts', 'worker.ts'],
+  ['aborts.ts', 'chunks.ts', 'deadline.ts', 'errors.ts', 'events.ts', 'guard.ts', 'interrupt.ts', 'options.ts', 'protocol.ts', 'source.ts', 'starts.ts'],
+  ['ipc.ts', 'job.ts', 'queue.ts'],
+  ['ledger.ts', 'map.ts', 'worker-process.ts', 'worker.ts'],
   ['pool.ts'],
   ['index.ts'],
 ];

@@ -107,6 +107,13 @@ describe('timeoutMs', { concurrency: 2, timeout: 120_000 }, () => {
     assert.equal(await behind, 2);
   });
 
+  it('is not undone by a job that fulfils when its worker has given it up: that one leaves in order', async t => {
+    const pool = poolOf<typeof import('./fixtures/late.ts')>(t, 'late', { workers: 1, timeoutMs: SHORT_MS });
+    assert.ok(await errorOf(pool.run(1)) instanceof JobTimeoutError);
+    const { report } = await finish(pool);
+    assert.deepEqual([report.fulfilled, report.rejected, report.workers.map(({ exitCode }) => exitCode)], [0, 1, [0]]);
+  });
+
   it('of 0 is over at once', async t => {
     assert.ok(await errorOf(limits(t).run({ do: 'never' }, { timeoutMs: 0 })) instanceof JobTimeoutError);
   });
@@ -232,6 +239,18 @@ describe('a run with a signal', { concurrency: 2, timeout: 120_000 }, () => {
     await turn();
     controller.abort('called off');
     assert.equal(await running, 'called off');
+    assert.equal(typeof await pool.run({ do: 'pid' }), 'number');
+  });
+});
+
+describe('a run whose signal aborts with a reason', { timeout: 120_000 }, () => {
+  it('that is large rejects with it, and spares its worker the reading', async t => {
+    const pool = limits(t);
+    const controller = new AbortController();
+    const running = errorOf(pool.run({ do: 'let go' }, { signal: controller.signal }));
+    await pool.run({ do: 'pid' }, { signal: AbortSignal.timeout(SHORT_MS) }).catch(() => {}); // waits behind it: that runs
+    controller.abort('x'.repeat(1_000_000));
+    assert.equal(await running, 'x'.repeat(1_000_000));
     assert.equal(typeof await pool.run({ do: 'pid' }), 'number');
   });
 });
