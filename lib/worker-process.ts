@@ -352,10 +352,9 @@ export class WorkerProcess<Job> {
   }
 
   #hear(message: ToParent | PieceMessage | undefined): void {
-    if (this.#isBroken) return; // nothing that it says counts any more
     this.#heardMs = performance.now();
     try {
-      this.#understand(message);
+      if (!this.#isBroken) this.#understand(message); // else nothing that it says counts any more
     } catch (cause) {
       this.#broken('what cannot be read', cause);
     }
@@ -434,7 +433,7 @@ export class WorkerProcess<Job> {
     const back = entries.splice(entries.length - count);
     for (const entry of entries) this.#given.push(entry);
     for (let left = count; left > 0;) {
-      const last = this.#unanswered.pop() ?? 0;
+      const last = this.#unanswered.pop()!;
       if (last > left) this.#unanswered.push(last - left);
       left -= Math.min(last, left);
     }
