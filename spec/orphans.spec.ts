@@ -45,14 +45,9 @@ describe('the guard', () => {
   it('is one small process a pool, goes with it, and is replaced if it was shot', limited, async t => {
     const pool = workPool(t, { workers: 1 });
     await pool.run({ do: 'pid' });
-    const [guard = 0, ...others] = guards();
-    assert.deepEqual(others, []);
+    const guard = await oneGuard();
     process.kill(guard, 'SIGKILL');
-    let [other = guard] = guards();
-    while (other === guard) {
-      await new Promise(resolve => { setImmediate(resolve); });
-      [other = guard] = guards();
-    }
+    await oneGuard(guard);
     await pool.terminate();
     assert.deepEqual(guards(), []);
   });
@@ -104,6 +99,16 @@ describe('`ownGroup`', { concurrency: 2 }, () => {
     await program.ended;
   });
 });
+
+/** Waits until this process has one guard, other than the one named. */
+async function oneGuard(other = 0): Promise<number> {
+  for (;;) {
+    const [guard = other, ...others] = guards();
+    assert.deepEqual(others, []);
+    if (guard !== other) return guard;
+    await new Promise(resolve => { setImmediate(resolve); });
+  }
+}
 
 /** The guards of this process that live. */
 function guards(): number[] {
