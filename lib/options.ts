@@ -14,11 +14,15 @@ export interface PoolOptions<Data = any> {
   workers?: number;
   /** Handed to `setup` in every worker; anything that can be cloned. Default: undefined. */
   workerData?: Data;
-  /** Signals to the parent that interrupt the pool, and that workers ignore; `[]` for none. Default: `['SIGINT']`. */
+  /**
+   * Signals to the parent that interrupt the pool, and that workers ignore; `[]` for none. Where SIGTERM is one of them, SIGKILL
+   * stands for it in the second step of the end. Default: `['SIGINT']`.
+   */
   interruptSignals?: readonly NodeJS.Signals[];
   /**
    * What the first press does: `'terminate'` ends the workers and keeps what was done; `'finish'` lets the
-   * jobs that were given run to their end, gives nothing new, and leaves the ending to a second press. Default: `'terminate'`.
+   * jobs that were given run to their end, gives nothing new, and leaves the ending to a second press; the press after is
+   * SIGKILL. Default: `'terminate'`.
    */
   interruptPolicy?: 'terminate' | 'finish';
   /** Interrupts the pool when it aborts. Default: none. */

@@ -104,7 +104,8 @@ export class JobQueue<Job, Entry extends object = object> {
 
   /**
    * Puts a job in. Resolves to `true`, at once while at most `jobCapacity` jobs wait, else when no more than
-   * that do; to `false`, without taking the job, once the pool was interrupted or terminated or has failed.
+   * that do; to `false`, without taking the job, once the pool was interrupted or terminated or has failed. The job is
+   * cloned when it is given to a worker, not now: leave it unchanged until then.
    *
    * @throws PoolClosedError (as a rejection) after `close()`.
    */

@@ -7,7 +7,10 @@ export interface JobContext {
   readonly jobId: number;
   /** Which try of this job it is, from 1. */
   readonly attempt: number;
-  /** Aborts when the pool is interrupted or terminated while the job runs. Made when it is first asked for. */
+  /**
+   * Aborts while the job runs: when the pool is terminated, or interrupted with policy `terminate`; when the `signal` of its `run()`
+   * aborts, with that reason; at its timeout, with the `JobTimeoutError`. In a manual loop it is the worker's.
+   */
   readonly signal: AbortSignal;
 }
 
@@ -77,7 +80,7 @@ export interface PoolReport<Job> {
   exitCode: number;
   submitted: number;
   fulfilled: number;
-  /** Jobs that threw, whose worker died, or that could not be sent. */
+  /** Jobs that threw, timed out or were called off, whose worker died, or that could not be sent. */
   rejected: number;
   /** Jobs that were given to a worker and may have started when the pool ended. */
   lost: Job[];
@@ -87,7 +90,7 @@ export interface PoolReport<Job> {
   values: number;
   /** The workers that are gone, the last 1,000 of them, in the order in which they went. */
   workers: WorkerReport[];
-  /** From the constructor to the end of the last worker. */
+  /** Milliseconds from the constructor to the end of the last worker. */
   durationMs: number;
 }
 
@@ -103,7 +106,9 @@ export interface PoolStats {
   };
   jobs: {
     submitted: number;
+    /** Not given yet, those of `run()` and `map()` included. */
     waiting: number;
+    /** Sent to a worker; one that was called off counts until its worker lets go of it. */
     given: number;
     fulfilled: number;
     rejected: number;
