@@ -260,7 +260,8 @@ export class WorkerProcess<Job> {
 
   /** Whether it sits on jobs behind one that takes long. */
   isSlow(nowMs: number): boolean {
-    return this.#given.size > 1 && !this.#isAskedBack && this.#told === 'nothing' && nowMs - this.#heardMs > SLOW_MS;
+    const isSettled = this.#parcels.length === 0 && !this.#isAskedBack; // none is on its way that would be taken for one of them
+    return this.#given.size > 1 && isSettled && this.#told === 'nothing' && nowMs - this.#heardMs > SLOW_MS;
   }
 
   /** Asks for the jobs that it has not started. One that is busy in a loop hears of it after its job. */
