@@ -122,7 +122,7 @@ export const defaults = (): Settings => ({
 });
 
 /** Flags that cannot be for another process: an inspector's port, a program on the command line, a test runner or watcher; and those that take the next word. */
-const OWN_FLAG = /^(-e|-p|-pe|--eval|--print|--input-type|--(inspect|test|watch)(-[a-z-]*)?)(=|$)/;
+const OWN_FLAG = /^(-e|-p|-pe|--eval|--print|--input-type|--inspect[a-z-]*|--test|--watch)(=|$)/;
 const OWN_FLAG_AND_WORD = /^(-e|-p|-pe|--eval|--print|--input-type|--inspect-port)$/;
 
 /** Node's flags of this process, less those of its own. */

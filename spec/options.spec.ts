@@ -66,6 +66,7 @@ describe('inheritedFlags()', () => {
     const flags = ['--no-warnings', '--expose-gc', '-r', './hook.cjs', '--import=./hook.js', '--max-old-space-size=512'];
     assert.deepEqual(inheritedFlags(flags), flags);
     assert.deepEqual(inheritedFlags([]), []);
+    assert.deepEqual(inheritedFlags(['--test', '--test-name-pattern', 'some words', '--watch']), ['--test-name-pattern', 'some words']);
   });
 
   it('keeps an inspector to itself: two processes cannot share its port', () => {
