@@ -99,7 +99,7 @@ describe('workers that', { concurrency: 2 }, () => {
     const pool = poolOf<Faults>(t, 'faults', { workers: 4, stdio });
     for (let i = 0; i < 4; i++) void pool.jobs.put({ fault: 'say and never' });
     for (let i = 0; i < 40; i++) void pool.jobs.put({ good: i });
-    for (const [, pid] of (await said('started', 4)).matchAll(/started in (\d+);/g)) process.kill(Number(pid), 'SIGKILL');
+    for (const [, pid] of (await said(';', 4)).matchAll(/started in (\d+);/g)) process.kill(Number(pid), 'SIGKILL');
     const { report, results } = await finish(pool);
     assert.deepEqual([report.outcome, report.rejected, report.fulfilled], ['completed', 4, 40]);
     for (const result of results.slice(0, 4)) assert.ok('reason' in result && result.reason instanceof WorkerExitError && result.reason.signal === 'SIGKILL');
@@ -111,7 +111,7 @@ describe('workers that', { concurrency: 2 }, () => {
     const pool = poolOf<typeof import('./fixtures/slow-start.ts')>(t, 'slow-start', { workers: 2, stdio });
     for (let n = 0; n < 20; n++) void pool.jobs.put(n);
     const rounds = 6;
-    for (let nth = 1; nth <= rounds + 2; nth++) process.kill(pidIn(await said('up in', nth), nth), nth <= rounds ? 'SIGKILL' : 'SIGWINCH');
+    for (let nth = 1; nth <= rounds + 2; nth++) process.kill(pidIn(await said(';', nth), nth), nth <= rounds ? 'SIGKILL' : 'SIGWINCH');
     const { report, results } = await finish(pool);
     assert.deepEqual([report.outcome, report.fulfilled, report.workers.length], ['completed', 20, rounds + 2]);
     assert.deepEqual(results.map(result => 'value' in result && result.value), Array.from({ length: 20 }, (_, n) => n));
