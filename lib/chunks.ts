@@ -2,7 +2,7 @@
 // hundred times over: so tiny jobs travel by the thousand, and long ones alone. It knows neither jobs nor workers.
 //
 //  jobs in a message
-//   1024 |            ____________             as measured: some 4 ms' worth, and at most 1024
+//   1024 |            ____________             as measured: some 5 ms' worth, and at most 1024
 //        |          _|            |
 //     64 |        _|              |
 //        |      _|                |_           a surprise, one long job, shrinks it gently
@@ -12,13 +12,15 @@
 //         at first one, sixty-four times, then at most twice the last
 
 /** What a message should be worth. */
-const MESSAGE_MS = 4;
+const MESSAGE_MS = 5;
 /** Jobs that take longer travel alone. */
 const ALONE_ABOVE_MS = 2;
 /** A second message is under way to a worker while jobs take less than this: it never waits for the parent then. */
 const SECOND_MESSAGE_BELOW_MS = 4;
 /** Measured: twice as many gain nothing, and cost memory and time at the end. */
 const MOST_JOBS = 1024;
+/** What waits is enough for so many messages at least, where many workers would else get small ones. */
+const MORE_SHARES = 8;
 /** So many jobs go one by one first: where there are few, which of them was lost or killed its worker is known exactly. */
 const FIRST_JOBS = 64;
 /** A message counts as no more than so many times the mean, and this much: one long job must not make a thousand tiny ones travel alone. */
@@ -43,13 +45,14 @@ export class Chunks {
     else this.#meanMs += (Math.min(meanMs, this.#meanMs * SURPRISE_FACTOR + SURPRISE_MS) - this.#meanMs) / 4;
     this.#observed += jobs;
     if (this.#observed < FIRST_JOBS) return;
-    const wanted = this.#meanMs > ALONE_ABOVE_MS ? 1 : Math.floor(MESSAGE_MS / this.#meanMs);
+    const wanted = this.#meanMs > ALONE_ABOVE_MS ? 1 : Math.round(MESSAGE_MS / this.#meanMs);
     this.#learned = Math.min(wanted, this.#learned * 2, MOST_JOBS);
   }
 
-  /** How many jobs the next message may hold, while so many wait for so many workers. */
-  size(waiting: number, workers: number): number {
-    return this.#fixed ?? Math.max(1, Math.min(this.#learned, Math.floor(waiting / (2 * workers))));
+  /** How many jobs the next message may hold, while so many wait for so many workers. Where there are more than may wait, the end is not near. */
+  size(waiting: number, workers: number, hasMore: boolean): number {
+    const shares = hasMore ? Math.min(2 * workers, MORE_SHARES) : 2 * workers;
+    return this.#fixed ?? Math.max(1, Math.min(this.#learned, Math.floor(waiting / shares)));
   }
 
   /** How many messages should be under way to a worker: with a fixed size of 1 strictly one. */

@@ -10,8 +10,14 @@ import type { PieceMessage, Segment, Wire } from './protocol.ts';
 /** A job may overwrite what is global: what a worker needs to send its result is taken now. */
 const { Promise } = globalThis;
 
-/** Values of more bytes than this cross in pieces of this size: between two of them other messages get through. */
+/** A value of more bytes than this crosses ahead of its message: it is worth one of its own. */
+const AHEAD_BYTES = 256 * 1024;
+/** One of more bytes than this is announced: its way takes as long as a worker may be silent. */
+const ANNOUNCED_BYTES = 1024 * 1024;
+/** One of more bytes than this crosses in pieces: between two of them other messages get through. Measured: below, a piece by piece value is slower. */
+const WHOLE_BYTES = 64 * 1024 * 1024;
 const PIECE_BYTES = 1024 * 1024;
+const NO_BYTES = new Uint8Array(0);
 
 /** What both a ChildProcess and the `process` of a worker have. */
 export interface Endpoint {
@@ -32,8 +38,15 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
   readonly #endpoint: Endpoint;
   readonly #send: NonNullable<Endpoint['send']>;
   readonly #brands: Brands;
-  #outgoing: Uint8Array[] = [];
-  #incoming: Uint8Array[] = [];
+  /** Large values that must be sent before the next message may be. */
+  #staged: Uint8Array[] = [];
+  #isSendingStaged = false;
+  /** One that was sent in one piece, until it has left. */
+  #whole: Promise<void> | undefined;
+  /** Large values that came before their message. */
+  readonly #arrived: (NodeJS.TypedArray | Error)[] = [];
+  /** The one that comes in pieces: so many of its bytes are here. */
+  #arriving: { value: Uint8Array | undefined; bytes: number } | undefined;
 
   constructor(endpoint: Endpoint, brands: Brands) {
     if (endpoint.send === undefined) throw new TypeError('Cannot open a channel as this process has none: workers are started by a ProcessPool');
@@ -47,31 +60,84 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
     this.#endpoint.on('message', envelope => {
       if (!Array.isArray(envelope) || envelope[0] !== this.#brands.incoming) return;
       const message = parse(envelope[1]);
-      if (isPiece(message)) this.#incoming.push(message.bytes);
-      callback(message);
+      callback(isPiece(message) && !this.#keep(message) ? undefined : message);
     });
   }
 
-  /** Makes a value, or what `pack` made of it, part of the next message: a large one is staged, to go before that message. */
+  /**
+   * Makes a value, as it is now, part of the next message. A large array of bytes or numbers is sent at once, which spares a copy.
+   *
+   * @throws what `pack` throws.
+   */
+  take(value: unknown, name: string): Wire {
+    if (!isTypedArray(value) || value.byteLength <= AHEAD_BYTES || !this.#maySendWhole(value)) return this.stage(pack(value, name));
+    this.#sendWhole(value);
+    return { next: 'view' };
+  }
+
+  /** The same for what `pack` made of a value. */
   stage(packed: Packed): Wire {
-    if (!(packed instanceof Uint8Array) || packed.length <= PIECE_BYTES) return packed;
-    const pieces = Math.ceil(packed.length / PIECE_BYTES);
-    for (let i = 0; i < pieces; i++) this.#outgoing.push(packed.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES));
-    return { pieces };
+    if (!(packed instanceof Uint8Array) || packed.length <= AHEAD_BYTES) return packed;
+    if (this.#maySendWhole(packed)) this.#sendWhole(packed);
+    else this.#staged.push(packed);
+    return { next: 'packed' };
   }
 
-  /** Whether pieces must be sent before the next message may be. */
-  get hasStaged(): boolean {
-    return this.#outgoing.length > 0;
+  #maySendWhole(value: NodeJS.TypedArray): boolean {
+    return value.byteLength <= WHOLE_BYTES && this.#staged.length === 0 && !this.#isSendingStaged;
   }
 
-  /** Sends the pieces that were staged, each when the one before has left; stops between two of them once `given up` is true. */
-  async sendStaged(givenUp = (): boolean => false): Promise<void> {
-    const pieces = this.#outgoing;
-    this.#outgoing = [];
-    for (const bytes of pieces) {
-      if (givenUp()) return;
-      await this.#write({ type: 'piece', bytes });
+  #sendWhole(bytes: NodeJS.TypedArray): void {
+    const total = bytes.byteLength;
+    if (total > ANNOUNCED_BYTES) void this.#write({ type: 'piece', bytes: NO_BYTES, total });
+    let left = (): void => {};
+    this.#send([this.#brands.outgoing, { type: 'piece', bytes, total }], undefined, undefined, () => left());
+    const whole = new Promise<void>(resolve => { left = resolve; });
+    this.#whole = whole;
+    void whole.then(() => { if (this.#whole === whole) this.#whole = undefined; });
+  }
+
+  /** Whether large values must leave before the next message may be sent. */
+  get hasLarge(): boolean {
+    return this.#staged.length > 0 || this.#whole !== undefined || this.#isSendingStaged;
+  }
+
+  /** Resolves when all large values have left: sends those that were staged, each piece when the one before has left; stops between two of them once `given up` is true. */
+  async sendLarge(givenUp = (): boolean => false): Promise<void> {
+    await this.#whole;
+    this.#isSendingStaged = true;
+    for (let value = this.#staged.shift(); value !== undefined; value = this.#staged.shift()) {
+      for (let at = 0; at < value.length; at += PIECE_BYTES) {
+        if (givenUp()) return;
+        await this.#write({ type: 'piece', bytes: value.subarray(at, at + PIECE_BYTES), total: value.length });
+      }
+    }
+    this.#isSendingStaged = false;
+  }
+
+  /** Whether it can be part of a value. */
+  #keep({ bytes, total }: PieceMessage): boolean {
+    if (bytes.byteLength === total) this.#arrived.push(bytes);
+    else if (bytes.byteLength > 0) {
+      this.#arriving ??= { value: this.#room(total), bytes: 0 };
+      const { value } = this.#arriving;
+      if (!(bytes instanceof Uint8Array) || this.#arriving.bytes + bytes.length > total) return false;
+      value?.set(bytes, this.#arriving.bytes);
+      this.#arriving.bytes += bytes.length;
+      if (this.#arriving.bytes === total) this.#arriving = undefined;
+    }
+    return true;
+  }
+
+  /** For a value in pieces. Where there is no memory for it, it is an error for its job alone. */
+  #room(bytes: number): Uint8Array | undefined {
+    try {
+      const value = Buffer.allocUnsafeSlow(bytes);
+      this.#arrived.push(value);
+      return value;
+    } catch (cause) {
+      this.#arrived.push(new RangeError(`Cannot take a value of ${bytes} bytes as there is no room for it`, { cause }));
+      return undefined;
     }
   }
 
@@ -80,16 +146,19 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
     return this.#write(message);
   }
 
-  /** The value that the other end staged. To be called once for each, in the order in which they came, with the segments of its message. */
+  /** The value that the other end sent. To be called once for each, in the order in which they came, with the segments of its message. */
   read(wire: Wire, segments?: Segments): unknown {
     if (typeof wire !== 'object' || wire === null) return wire;
-    if ('pieces' in wire && wire.pieces === 0) return segments?.read();
-    return unpack(wire instanceof Uint8Array ? Uint8Array.prototype.slice.call(wire) : Buffer.concat(this.#incoming.splice(0, wire.pieces)));
+    if (wire instanceof Uint8Array) return unpack(Uint8Array.prototype.slice.call(wire));
+    if (wire.next === 'plain') return segments?.read();
+    const value = this.#arrived.shift() ?? new RangeError('Cannot read the value as it did not come before its message');
+    if (value instanceof Error) throw value;
+    return wire.next === 'packed' && value instanceof Uint8Array ? unpack(value) : ownMemory(value);
   }
 
   /** Instead of reading it. */
   drop(wire: Wire): void {
-    if (typeof wire === 'object' && wire !== null && 'pieces' in wire) this.#incoming.splice(0, wire.pieces);
+    if (typeof wire === 'object' && wire !== null && 'next' in wire && wire.next !== 'plain') this.#arrived.shift();
   }
 
   #write(message: Out | PieceMessage): Promise<void> {
@@ -102,7 +171,7 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
 /** A value of more bytes, roughly, travels by itself: there is nothing to gain, and pieces to be made of it. */
 const PLAIN_BYTES = 64 * 1024;
 /** Written together, since a buffer for each takes five times as long: 0.8 against 4.8 µs for a line of a log. */
-const NEXT: Wire = { pieces: 0 };
+const NEXT: Wire = { next: 'plain' };
 
 /** The plain values of one message, each written at the moment that it is given. */
 export class Batch {
@@ -202,8 +271,13 @@ function isPiece(message: { type: string } | undefined): message is PieceMessage
   return message?.type === 'piece';
 }
 
+/** A typed array is made a view on all that came with it, or on a pool: its own `buffer` must be its own. A Buffer's never is. */
+function ownMemory(value: NodeJS.TypedArray): NodeJS.TypedArray {
+  return Buffer.isBuffer(value) ? value : value.slice();
+}
+
 /** A snapshot of a value: a primitive, or bytes. */
-export type Packed = Exclude<Wire, { pieces: number }>;
+export type Packed = Exclude<Wire, { next: string }>;
 
 /** The first byte of a packed error; everything else begins with the 0xff of v8. */
 const ERROR_TAG = 0;
@@ -215,7 +289,7 @@ const ERROR_TAG = 0;
  * @throws DataCloneError which says what in it cannot be cloned, and where; `name` is what the value is called there.
  */
 export function pack(value: unknown, name: string): Packed {
-  if (typeof value === 'string') return value.length > PIECE_BYTES / 2 ? serialize(value) : value;
+  if (typeof value === 'string') return value.length > AHEAD_BYTES / 2 ? serialize(value) : value;
   if (value === undefined || value === null || typeof value === 'boolean' || typeof value === 'number' || typeof value === 'bigint') return value;
   try {
     if (!isError(value)) return clone(value);
@@ -238,8 +312,7 @@ export function packReason(reason: unknown): Packed {
 function unpack(bytes: Uint8Array): unknown {
   if (bytes[0] === ERROR_TAG) return rebuildError(deserialize(bytes.subarray(1)), new Map());
   const value: unknown = deserialize(bytes);
-  // v8 makes a typed array a view on all that came with it, or on a pool: its own `buffer` must be its own.
-  return isTypedArray(value) && !Buffer.isBuffer(value) ? value.slice() : value;
+  return isTypedArray(value) ? ownMemory(value) : value;
 }
 
 /** An error as plain data. v8 keeps neither own properties nor, on every Node version, `cause`; shared and cyclic errors stay so. */

@@ -6,7 +6,7 @@ import type { JobLostError, WorkerStartError } from './errors.ts';
 export type Settled = { status: 'fulfilled'; value: unknown } | { status: 'rejected'; reason: unknown };
 
 /** `done` is the end of a job in a manual loop, which puts its values apart. */
-export type Fate = Settled | { status: 'done' };
+export type Fate = Settled['status'] | 'done';
 
 /** Whom the result goes to, where it does not go to the result queue. */
 export interface Caller {
@@ -20,18 +20,23 @@ export interface Entry<Job = unknown> {
   readonly job: Job;
   /** Null for a job that was put. */
   readonly caller: Caller | null;
-  /** Milliseconds from its start; Infinity for none. */
-  readonly timeoutMs: number;
-  /** From 1. */
-  attempt: number;
   /** `cancelled`: its worker still has it, and what comes of it does not count any more. */
   state: 'waiting' | 'given' | 'cancelled' | 'over';
   /** The worker that it was given to last. */
   pid: number | null;
-  /** Travels in a message of its own, to an idle worker, with nothing behind it. */
-  isAlone: boolean;
+  /** Set for a job that travels in a message of its own, to an idle worker, with nothing behind it. Apart, as most jobs are small and many. */
+  alone: Alone | null;
+}
+
+export interface Alone {
+  /** Milliseconds from its start; Infinity for none. */
+  readonly timeoutMs: number;
+  /** From 1. */
+  attempt: number;
   /** A worker died with it, or it timed out: it is not certain any more that it has not started. */
   isSuspect: boolean;
   /** What became of the last attempt. */
   failure: unknown;
 }
+
+export const alone = (timeoutMs = Infinity): Alone => ({ timeoutMs, attempt: 1, isSuspect: false, failure: undefined });

@@ -37,7 +37,7 @@ export class Ledger<Job> {
   overtaken(entries: Iterable<Entry<Job>>, wanted: 'lost' | 'pending', { outcome, error }: End): void {
     const lists = { lost: this.#lost, pending: this.#pending };
     for (const entry of entries) {
-      const fate = entry.isSuspect ? 'lost' : wanted;
+      const fate = entry.alone?.isSuspect === true ? 'lost' : wanted;
       entry.state = 'over';
       lists[fate].push(entry); // not `push(...)`: a call takes some 100,000 arguments
       if (error === null) entry.caller?.overtake(new JobLostError(fate, outcome));

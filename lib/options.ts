@@ -74,29 +74,10 @@ export interface PoolOptions<Data = any> {
   cwd?: string | URL;
 }
 
+type WithoutDefault = 'signal' | 'timeoutMs' | 'maxJobsPerWorker' | 'maxWorkerMemory' | 'idleTimeoutMs' | 'env' | 'cwd';
+
 /** The options with every default filled in; those without one may stay undefined. */
-export interface Settings {
-  workers: number;
-  workerData: unknown;
-  interruptSignals: readonly NodeJS.Signals[];
-  interruptPolicy: 'terminate' | 'finish';
-  signal: AbortSignal | undefined;
-  graceMs: number;
-  jobCapacity: number;
-  resultCapacity: number;
-  chunkSize: number | 'auto';
-  timeoutMs: number | undefined;
-  retries: number;
-  maxJobsPerWorker: number | undefined;
-  maxWorkerMemory: number | undefined;
-  minWorkers: number;
-  idleTimeoutMs: number | undefined;
-  ownGroup: boolean;
-  stdio: 'inherit' | 'ignore' | readonly [StdioEntry, StdioEntry, StdioEntry];
-  env: NodeJS.ProcessEnv | undefined;
-  execArgv: readonly string[];
-  cwd: string | URL | undefined;
-}
+export type Settings = Required<Omit<PoolOptions, WithoutDefault>> & { [Name in WithoutDefault]: PoolOptions[Name] | undefined };
 
 export const defaults = (): Settings => ({
   workers: availableParallelism(),

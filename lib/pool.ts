@@ -33,7 +33,8 @@ import { Guard } from './guard.ts';
 import { onInterrupt } from './interrupt.ts';
 import { pack } from './ipc.ts';
 import type { Packed } from './ipc.ts';
-import type { Caller, Entry, Fate } from './job.ts';
+import { alone } from './job.ts';
+import type { Alone, Caller, Entry, Fate } from './job.ts';
 import { COMPLETED, Ledger } from './ledger.ts';
 import type { End } from './ledger.ts';
 import { OrderedMap } from './map.ts';
@@ -56,6 +57,8 @@ const ANSWER_MS = 500;
 const FRUITLESS_WORKERS = 3;
 /** The longest that a timer can wait: what holds the event loop while work is pending. */
 const FOR_EVER_MS = 2 ** 31 - 1;
+
+const NO_OPTIONS = {};
 
 /** What a worker module is when nothing is said about it. */
 type AnyModule = (job: unknown) => unknown;
@@ -274,9 +277,9 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   // ---- What comes in
 
-  #admit(job: JobOf<Module>, caller: Caller | null, { timeoutMs = this.#settings.timeoutMs ?? Infinity, signal }: RunOptions = {}): Entry<JobOf<Module>> {
-    const isAlone = timeoutMs !== Infinity || signal !== undefined;
-    return { id: this.#ledger.submitted++, job, caller, timeoutMs, attempt: 1, state: 'waiting', pid: null, isAlone, isSuspect: false, failure: undefined };
+  #admit(job: JobOf<Module>, caller: Caller | null, { timeoutMs = this.#settings.timeoutMs, signal }: RunOptions = NO_OPTIONS): Entry<JobOf<Module>> {
+    const isAlone = timeoutMs !== undefined || signal !== undefined;
+    return { id: this.#ledger.submitted++, job, caller, state: 'waiting', pid: null, alone: isAlone ? alone(timeoutMs) : null };
   }
 
   #call(entry: Entry<JobOf<Module>>): void {
@@ -286,7 +289,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /** A worker is started at once, jobs are given when the caller's turn is over: it may have more of them. */
   #queueChanged(): void {
-    if (this.#phase === 'gone') return;
+    if (this.#phase === 'gone' || this.#isAdvancing) return;
     this.#startWorkers();
     this.#advanceSoon();
   }
@@ -329,15 +332,15 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   /** One message to each idle worker first, then a second one to those that want it. */
   #give(): void {
     if (this.#phase !== 'running') return;
+    const { hasMore } = this.#queue;
     for (const behindAnother of [false, true]) {
       // Nothing goes behind another job that a worker which is not there yet could start at once.
       if (behindAnother && this.#waitingCount <= this.#notReadyCount) return;
       for (const worker of this.#workers) {
         while (worker.hasJob === behindAnother && worker.hasRoom(this.#chunks.window)) {
-          const entries = this.#takeChunk(worker, behindAnother);
-          if (entries.length === 0) return;
-          if (!worker.isLoop || entries[0]?.caller === null) this.#giveTo(worker, entries);
-          else for (const entry of entries) this.#settle(entry, { status: 'rejected', reason: new TypeError('Cannot run a job on a module with a manual loop, whose values belong to no call: use `jobs` and `results`') });
+          const first = this.#peekNext();
+          if (first === undefined || (first.alone !== null && behindAnother)) return;
+          this.#giveTo(worker, first, hasMore);
         }
       }
     }
@@ -345,10 +348,9 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /** Where a worker is idle and nothing waits, others may sit on jobs behind one that takes long: a look at them, some time after they were last heard. */
   #evenOut(): void {
-    const states = [...this.#workers].map(({ state }) => state);
-    const isUneven = this.#phase === 'running' && this.#waitingCount === 0 && states.includes('idle') && states.includes('busy');
-    if (!isUneven || this.#evenOutTimer !== undefined) return;
-    if (![...this.#workers].some(({ givenCount }) => givenCount > 1)) return;
+    if (this.#evenOutTimer !== undefined || this.#waitingCount > 0 || this.#phase !== 'running') return;
+    const workers = [...this.#workers];
+    if (!workers.some(({ state }) => state === 'idle') || !workers.some(({ hasToSpare }) => hasToSpare)) return;
     this.#evenOutTimer = setTimeout(() => {
       this.#evenOutTimer = undefined;
       const nowMs = performance.now();
@@ -364,38 +366,44 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     return count;
   }
 
-  #giveTo(worker: WorkerProcess<JobOf<Module>>, entries: Entry<JobOf<Module>>[]): void {
-    if (events.jobGiven.hasSubscribers) for (const { id, attempt } of entries) events.jobGiven.publish({ pool: this, id, attempt, pid: worker.pid });
-    worker.give(entries);
-  }
-
-  /** Jobs for one message: with ids without a gap, all put or all called, and all at their first attempt; or one alone. */
-  #takeChunk(worker: WorkerProcess<JobOf<Module>>, behindAnother: boolean): Entry<JobOf<Module>>[] {
-    const first = this.#peekNext();
-    if (first === undefined || (first.isAlone && behindAnother)) return [];
-    const size = first.isAlone ? 1 : Math.min(this.#chunks.size(this.#waitingCount, this.#settings.workers), worker.jobsLeft);
-    const entries: Entry<JobOf<Module>>[] = [];
+  /** The jobs of one message have ids without a gap, are all put or all called, and are all at their first attempt; or it is one alone. */
+  #giveTo(worker: WorkerProcess<JobOf<Module>>, first: Entry<JobOf<Module>>, hasMore: boolean): void {
+    const queue = first.caller === null ? this.#queue : this.#calls;
+    const most = first.alone !== null ? 1 : Math.min(this.#chunks.size(this.#waitingCount, this.#settings.workers, hasMore), worker.jobsLeft);
     let next: Entry<JobOf<Module>> | undefined = first;
-    do {
-      if (next.caller === null) this.#queue.take();
-      else this.#calls.shift();
-      next.state = 'given';
-      next.pid = worker.pid;
-      entries.push(next);
-      next = this.#peekNext();
-    } while (entries.length < size && next !== undefined && !next.isAlone && next.id === first.id + entries.length && (next.caller === null) === (first.caller === null));
-    return entries;
+    let count = 0;
+    const take = (): Entry<JobOf<Module>> | undefined => {
+      const entry = next;
+      if (entry === undefined || count === most) return undefined;
+      queue.shift();
+      entry.state = 'given';
+      entry.pid = worker.pid;
+      next = queue.peek();
+      if (next?.id !== first.id + ++count || next.alone !== null || next.state !== 'waiting') next = undefined;
+      return entry;
+    };
+    if (first.caller !== null && worker.isLoop) {
+      take();
+      this.#settle(first, 'rejected', new TypeError('Cannot run a job on a module with a manual loop, whose values belong to no call: use `jobs` and `results`'));
+      return;
+    }
+    const given = worker.give(take);
+    if (events.jobGiven.hasSubscribers) for (const { id, alone } of given) events.jobGiven.publish({ pool: this, id, attempt: alone?.attempt ?? 1, pid: worker.pid });
   }
 
   /**
-   * First come, first served; jobs whose results nobody fetches in time are held back: not before the first read, not from a
-   * join, and not while a `put()` waits for room, as whoever awaits that inside the loop over the results waits for himself.
+   * Whether jobs that were put are held back, as nobody fetches results in time: not before the first read, not from a join, and not
+   * while a `put()` waits for room, as whoever awaits that inside the loop over the results waits for himself.
    */
-  #peekNext(): Entry<JobOf<Module>> | undefined {
+  #holdsBack(): boolean {
     const isReadSlowly = this.results.size >= this.#settings.resultCapacity && this.results.beingRead;
-    const isFull = isReadSlowly && !this.#isJoining && !this.#queue.isPutHeld;
-    this.#isHeldBack = isFull && this.#queue.size > 0;
-    const job = isFull ? undefined : this.#queue.peek();
+    this.#isHeldBack = isReadSlowly && !this.#isJoining && !this.#queue.isPutHeld && this.#queue.size > 0;
+    return this.#isHeldBack;
+  }
+
+  /** First come, first served. */
+  #peekNext(): Entry<JobOf<Module>> | undefined {
+    const job = this.#holdsBack() ? undefined : this.#queue.peek();
     let call = this.#calls.peek();
     while (call?.state === 'over') {
       this.#calls.shift();
@@ -407,11 +415,11 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /** One worker a turn of the event loop, as a fork takes milliseconds: a Ctrl-C is heard between two of them. */
   #startWorkers(): void {
-    if (this.#isStarting || this.#starts.arePaused || this.#phase !== 'running') return;
-    let wanted = this.#waitingCount - (this.#isHeldBack ? this.#queue.size : 0);
+    if (this.#isStarting || this.#workers.size >= this.#settings.workers || this.#starts.arePaused || this.#phase !== 'running') return;
+    let wanted = this.#waitingCount - (this.#holdsBack() ? this.#queue.size : 0);
     for (const worker of this.#workers) if (worker.state !== 'busy') wanted--;
     if (!this.#queue.closed) wanted = Math.max(wanted, this.#settings.minWorkers - this.#workers.size);
-    if (wanted <= 0 || this.#workers.size >= this.#settings.workers) return;
+    if (wanted <= 0) return;
     this.#startWorker();
     this.#isStarting = true;
     setImmediate(() => {
@@ -429,13 +437,13 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
           if (events.workerReady.hasSubscribers) events.workerReady.publish({ pool: this, pid });
         },
         failed: (during, cause) => this.#failed(during, cause),
-        settled: (entry, fate) => this.#answered(entry, fate),
+        settled: (entry, fate, value) => this.#answered(entry, fate, value),
         valuePut: (entry, value) => {
           this.#ledger.values++;
           this.results.push({ id: entry.id, job: entry.job, status: 'fulfilled', value: promised(value) });
         },
         measured: (jobs, elapsedMs) => this.#chunks.observe(jobs, elapsedMs),
-        timedOut: (worker, entry) => this.#timedOut(worker, entry),
+        timedOut: (worker, entry, alone) => this.#timedOut(worker, entry, alone),
         idled: worker => {
           const staying = [...this.#workers].filter(({ isLeaving }) => !isLeaving).length;
           if (worker.state === 'idle' && staying > this.#settings.minWorkers) worker.endOfJobs();
@@ -469,36 +477,39 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   // ---- What becomes of a job
 
   /** A worker is done with a job, or with one that it was told to give up. */
-  #answered(entry: Entry<JobOf<Module>>, fate: Fate): void {
-    if (entry.state === 'cancelled') this.#attemptFailed(entry);
-    else this.#settle(entry, fate);
+  #answered(entry: Entry<JobOf<Module>>, fate: Fate, value: unknown): void {
+    if (entry.state === 'cancelled') this.#attemptFailed(entry, entry.alone?.failure);
+    else this.#settle(entry, fate, value);
   }
 
-  /** A job has its result. */
-  #settle(entry: Entry<JobOf<Module>>, fate: Fate): void {
+  /** A job has its result: its value, or the reason why there is none. */
+  #settle(entry: Entry<JobOf<Module>>, fate: Fate, value: unknown): void {
     if (entry.state === 'over') return; // called off, or too late
     entry.state = 'over';
     const { id, job, caller, pid } = entry;
-    if (fate.status === 'rejected') this.#ledger.rejected++;
+    if (fate === 'rejected') this.#ledger.rejected++;
     else this.#ledger.fulfilled++;
-    if (events.jobSettled.hasSubscribers) events.jobSettled.publish({ pool: this, id, status: fate.status === 'rejected' ? 'rejected' : 'fulfilled', pid });
-    if (fate.status === 'done') return;
-    if (fate.status === 'fulfilled') this.#ledger.values++;
-    if (caller !== null) caller.settle(fate);
-    else if (fate.status === 'fulfilled') this.results.push({ id, job, status: 'fulfilled', value: promised(fate.value) });
-    else this.results.push({ id, job, status: 'rejected', reason: fate.reason });
+    if (events.jobSettled.hasSubscribers) events.jobSettled.publish({ pool: this, id, status: fate === 'rejected' ? fate : 'fulfilled', pid });
+    if (fate === 'done') return;
+    if (fate === 'fulfilled') this.#ledger.values++;
+    if (caller !== null) caller.settle(fate === 'fulfilled' ? { status: fate, value } : { status: fate, reason: value });
+    else if (fate === 'fulfilled') this.results.push({ id, job, status: fate, value: promised(value) });
+    else this.results.push({ id, job, status: fate, reason: value });
   }
 
   /** Its worker died, or it took too long: while the pool works it may have another attempt. */
-  #attemptFailed(entry: Entry<JobOf<Module>>): void {
-    if (entry.attempt > this.#settings.retries || this.#phase !== 'running') return this.#settle(entry, { status: 'rejected', reason: entry.failure });
-    entry.attempt++;
+  #attemptFailed(entry: Entry<JobOf<Module>>, failure: unknown): void {
+    entry.alone ??= alone();
+    if (entry.alone.attempt > this.#settings.retries || this.#phase !== 'running') return this.#settle(entry, 'rejected', failure);
+    entry.alone.attempt++;
+    entry.alone.failure = failure;
     this.#putBackAlone(entry);
   }
 
   /** In front of all that waits, and to travel alone: whether it has started before nobody can say, but it may have. */
   #putBackAlone(entry: Entry<JobOf<Module>>): void {
-    entry.isAlone = entry.isSuspect = true;
+    entry.alone ??= alone();
+    entry.alone.isSuspect = true;
     this.#putBack(entry);
   }
 
@@ -509,22 +520,22 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   }
 
   /** A job took too long. Its worker may keep it for a moment: tried again it is only when that has let go of it. */
-  #timedOut(worker: WorkerProcess<JobOf<Module>>, entry: Entry<JobOf<Module>>): void {
-    const error = new JobTimeoutError(entry.timeoutMs, entry.failure === undefined ? {} : { cause: entry.failure });
-    if (entry.attempt <= this.#settings.retries && this.#phase === 'running') {
-      entry.failure = error;
+  #timedOut(worker: WorkerProcess<JobOf<Module>>, entry: Entry<JobOf<Module>>, alone: Alone): void {
+    const error = new JobTimeoutError(alone.timeoutMs, alone.failure === undefined ? {} : { cause: alone.failure });
+    if (alone.attempt <= this.#settings.retries && this.#phase === 'running') {
+      alone.failure = error;
       entry.state = 'cancelled';
-    } else this.#settle(entry, { status: 'rejected', reason: error });
+    } else this.#settle(entry, 'rejected', error);
     worker.cancel(entry, error);
   }
 
   /** The signal of a `run()` aborted. */
   #cancel(entry: Entry<JobOf<Module>>, reason: unknown): void {
     const wasWaiting = entry.state === 'waiting';
-    this.#settle(entry, { status: 'rejected', reason });
+    this.#settle(entry, 'rejected', reason);
     if (wasWaiting) this.#waitsNoMore();
     else {
-      entry.failure = reason;
+      if (entry.alone !== null) entry.alone.failure = reason;
       for (const worker of this.#workers) worker.cancel(entry, reason);
     }
     this.#advanceSoon();
@@ -533,7 +544,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   /** A map was left: what waits is dropped, what runs may end. */
   #callOff(entry: Entry<JobOf<Module>>): void {
     if (entry.state !== 'waiting') return;
-    this.#settle(entry, { status: 'rejected', reason: undefined });
+    this.#settle(entry, 'rejected', undefined);
     this.#waitsNoMore();
     this.#advanceSoon();
   }
@@ -568,9 +579,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (this.#end !== undefined && (this.#phase === 'terminating' || started.length > 1)) this.#ledger.overtaken(started, 'lost', this.#end);
     else if (started.length > 1) for (const entry of started.reverse()) this.#putBackAlone(entry);
     else for (const entry of started) {
-      const before = entry.failure ?? cause;
-      if (entry.state !== 'cancelled') entry.failure = new WorkerExitError(report, before === undefined ? {} : { cause: before });
-      this.#attemptFailed(entry);
+      const before = entry.alone?.failure ?? cause;
+      this.#attemptFailed(entry, entry.state === 'cancelled' ? before : new WorkerExitError(report, before === undefined ? {} : { cause: before }));
     }
 
     if (this.#phase === 'running' && worker.isToBeReplaced) {

@@ -2,10 +2,10 @@
 // check them once, where they arrive. pool.ts and worker.ts meet here and nowhere else.
 
 /**
- * A value on the wire. Primitives travel as they are; small plain data as the next value in the segments of its message
- * (`pieces: 0`); anything else as bytes of its own; bytes of more than a megabyte in so many pieces, sent before the message.
+ * A value on the wire. Primitives travel as they are, anything else as bytes; or it is the next one of those that do not lie in
+ * their place: `plain` in the segments of the message, `packed` (bytes) and `view` (an array of bytes or numbers) ahead of it.
  */
-export type Wire = undefined | null | boolean | number | bigint | string | Uint8Array | { pieces: number };
+export type Wire = undefined | null | boolean | number | bigint | string | Uint8Array | { next: 'plain' | 'packed' | 'view' };
 
 /** Values written one after the other into one buffer: each is a snapshot of its own moment, and none shares an object with another. */
 export interface Segment {
@@ -13,10 +13,12 @@ export interface Segment {
   bytes: Uint8Array;
 }
 
-/** Part of a large value of the next message, in either direction: the channel keeps it until that message comes. */
+/** A large value of the next message, or part of it, in either direction: the channel keeps it until that message comes. Without bytes it only says that one is on its way. */
 export interface PieceMessage {
   type: 'piece';
-  bytes: Uint8Array;
+  bytes: NodeJS.TypedArray;
+  /** How many bytes all parts of the value have. */
+  total: number;
 }
 
 /** The first message: what to load, and what `setup` gets. */
@@ -130,7 +132,7 @@ const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8A
 
 /** What is neither an object nor bytes is a primitive: functions and symbols do not cross. */
 function isWire(value: unknown): value is Wire {
-  return !isObject(value) || isBytes(value) || isCount(value['pieces']);
+  return !isObject(value) || isBytes(value) || value['next'] === 'plain' || value['next'] === 'packed' || value['next'] === 'view';
 }
 
 const isSegment = (value: unknown): value is Segment => isObject(value) && isCount(value['count']) && isBytes(value['bytes']);
@@ -164,7 +166,7 @@ const toParent: Record<ToParent['type'], (message: Fields) => boolean> = {
 const parser = <Message extends { type: string }>(shapes: Record<Message['type'], (message: Fields) => boolean>) =>
   (message: unknown): Message | PieceMessage | undefined => {
     if (!isObject(message) || typeof message['type'] !== 'string') return undefined;
-    if (message['type'] === 'piece') return isBytes(message['bytes']) ? message as unknown as PieceMessage : undefined;
+    if (message['type'] === 'piece') return ArrayBuffer.isView(message['bytes']) && isCount(message['total']) ? message as unknown as PieceMessage : undefined;
     if (!Object.hasOwn(shapes, message['type'])) return undefined;
     return shapes[message['type'] as Message['type']](message) ? message as Message : undefined;
   };

@@ -160,10 +160,15 @@ export class JobQueue<Job, Entry extends object = object> {
     return this.#isPutHeld;
   }
 
+  /** @internal Whether a `putAll()` has more jobs than there is room for. */
+  get hasMore(): boolean {
+    return this.#sources.size > 0 && this.#room !== undefined;
+  }
+
   /** @internal The entry that has waited longest. */
-  take(): Entry | undefined {
+  shift(): Entry | undefined {
     const entry = this.#waiting.shift();
-    if (this.#waiting.size <= this.#capacity) this.#letIn();
+    if (this.#room !== undefined && this.#waiting.size <= this.#capacity) this.#letIn();
     return entry;
   }
 

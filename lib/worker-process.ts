@@ -11,13 +11,12 @@ import { randomUUID } from 'node:crypto';
 import { extname } from 'node:path';
 import { deadline } from './deadline.ts';
 import { ProtocolError } from './errors.ts';
-import { Batch, Channel, pack, packReason, Segments } from './ipc.ts';
+import { Batch, Channel, packReason, Segments } from './ipc.ts';
 import type { Packed } from './ipc.ts';
-import type { Entry, Fate } from './job.ts';
+import type { Alone, Entry, Fate } from './job.ts';
 import type { Settings } from './options.ts';
 import { parseToParent } from './protocol.ts';
 import type { FailedMessage, JobOutcome, JobsMessage, PieceMessage, ReadyMessage, ResultsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
-import { Fifo } from './queue.ts';
 import type { WorkerReport } from './types.ts';
 
 /** A worker that was told to give up its job has 50 ms to settle it, by its own clock; one that says nothing after this is deaf. */
@@ -46,13 +45,13 @@ export interface Owner<Job> {
   ready(worker: WorkerProcess<Job>): void;
   /** The module cannot be used, by this worker or any other. */
   failed(during: FailedMessage['during'], cause: unknown): void;
-  settled(entry: Entry<Job>, fate: Fate): void;
+  settled(entry: Entry<Job>, fate: Fate, value: unknown): void;
   /** A manual loop put a value while this job was current. */
   valuePut(entry: Entry<Job>, value: unknown): void;
   /** So many jobs took so long. */
   measured(jobs: number, elapsedMs: number): void;
   /** The job that it has took longer than it may. */
-  timedOut(worker: WorkerProcess<Job>, entry: Entry<Job>): void;
+  timedOut(worker: WorkerProcess<Job>, entry: Entry<Job>, alone: Alone): void;
   /** It has had no job for `idleTimeoutMs`. */
   idled(worker: WorkerProcess<Job>): void;
   /** It is told to end, by one of the three steps. */
@@ -62,13 +61,6 @@ export interface Owner<Job> {
   /** A message was worked off: there may be room for more jobs. */
   heard(): void;
   gone(worker: WorkerProcess<Job>, remains: Remains<Job>): void;
-}
-
-/** Jobs for one message; large ones among them have been staged. */
-interface Parcel<Job> {
-  message: JobsMessage;
-  entries: Entry<Job>[];
-  isStaged: boolean;
 }
 
 export class WorkerProcess<Job> {
@@ -83,11 +75,11 @@ export class WorkerProcess<Job> {
   #told: 'nothing' | 'end-of-jobs' | 'stop' = 'nothing';
   #kind: ReadyMessage['kind'] = 'function';
 
-  /** Jobs without a result, in the order in which they were given; and how many of each message, likewise. */
-  readonly #given = new Fifo<Entry<Job>>();
-  readonly #unanswered: number[] = [];
-  /** What is to be sent yet: the first of them is crossing in pieces. No worker can have started these jobs. */
-  readonly #parcels: Parcel<Job>[] = [];
+  /** The messages of jobs that it was given and has not answered yet, the oldest first; of that one, so many have their result. */
+  #given: Entry<Job>[][] = [];
+  #answered = 0;
+  /** A message that waits for a large job to cross. No worker can have started these jobs. */
+  #crossing: Entry<Job>[] = [];
   #lastSettled: Entry<Job> | undefined;
   #settledCount = 0;
   #givenTotal = 0;
@@ -154,11 +146,11 @@ export class WorkerProcess<Job> {
   }
 
   get hasJob(): boolean {
-    return this.givenCount > 0;
+    return this.#given.length > 0 || this.#crossing.length > 0;
   }
 
   get givenCount(): number {
-    return this.#given.size + this.#parcels.reduce((sum, { entries }) => sum + entries.length, 0);
+    return this.#given.reduce((sum, { length }) => sum + length, this.#crossing.length) - this.#answered;
   }
 
   get isLoop(): boolean {
@@ -171,8 +163,8 @@ export class WorkerProcess<Job> {
 
   /** Whether one more message of jobs may be sent, where `window` of them may be under way. */
   hasRoom(window: number): boolean {
-    if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#isPutDown || this.#isAskedBack || this.#parcels.length > 0) return false;
-    return this.#unanswered.length === 0 || (this.#unanswered.length < window && this.#given.peek()?.isAlone === false);
+    if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#isPutDown || this.#isAskedBack || this.#crossing.length > 0) return false;
+    return this.#given.length === 0 || (this.#given.length < window && this.#current?.alone === null);
   }
 
   /** Whether it has been told to leave. */
@@ -195,9 +187,9 @@ export class WorkerProcess<Job> {
     return this.jobsLeft <= 0 || this.#isTooLarge;
   }
 
-  /** Whether the pool may SIGTERM it after `stop`: it does not answer, and not because it is sending a large result. */
+  /** Whether the pool may SIGTERM it after `stop`: it does not answer, and not because it is sending a large result or being sent a large job. */
   get isDeaf(): boolean {
-    return (this.#phase === 'starting' || (this.#phase === 'ready' && this.hasJob)) && !this.#sendsLargeResult;
+    return (this.#phase === 'starting' || (this.#phase === 'ready' && this.#given.length > 0)) && !this.#sendsLargeResult;
   }
 
   /** Whether it left of its own accord: a manual loop that returned early, or threw. */
@@ -211,57 +203,56 @@ export class WorkerProcess<Job> {
   }
 
   /**
-   * Gives it jobs with consecutive ids, all at the same attempt, in one message, or in several if they are large. The values
-   * are those of this moment. A job that cannot be cloned is rejected here.
+   * Gives it as many jobs as `take` has and a message can hold, and returns them: they have consecutive ids, and are all at the same
+   * attempt. The values are those of this moment. A job that cannot be cloned is rejected here, and is the last: ids have no gaps.
    */
-  give(entries: Entry<Job>[]): void {
+  give(take: () => Entry<Job> | undefined): Entry<Job>[] {
     clearTimeout(this.#idleTimer);
-    this.#givenTotal += entries.length;
     const batch = new Batch();
-    let parcel: Parcel<Job> | undefined;
-    let bytes = 0;
-    const seal = (): void => {
-      if (parcel !== undefined) parcel.message.segments = batch.take();
-      parcel = undefined;
-      bytes = 0;
-    };
-    for (const entry of entries) {
+    const entries: Entry<Job>[] = [];
+    const jobs: Wire[] = [];
+    for (let bytes = 0; bytes <= FULL_MESSAGE_BYTES;) {
+      const entry = take();
+      if (entry === undefined) break;
       try {
         const plain = batch.add(entry.job);
-        const wire = plain === undefined ? this.#channel.stage(pack(entry.job, 'job')) : plain.wire;
-        if (parcel === undefined) {
-          parcel = { message: { type: 'jobs', firstId: entry.id, attempt: entry.attempt, jobs: [], segments: [] }, entries: [], isStaged: false };
-          this.#parcels.push(parcel);
-        }
-        parcel.message.jobs.push(wire);
-        parcel.entries.push(entry);
-        parcel.isStaged = this.#channel.hasStaged;
+        const wire = plain === undefined ? this.#channel.take(entry.job, 'job') : plain.wire;
         bytes += plain?.bytes ?? sizeOf(wire);
-        if (bytes > FULL_MESSAGE_BYTES || parcel.isStaged) seal();
+        jobs.push(wire);
+        entries.push(entry);
       } catch (reason) {
-        seal(); // ids in a message have no gaps
-        this.#owner.settled(entry, { status: 'rejected', reason });
+        this.#owner.settled(entry, 'rejected', reason);
+        break;
       }
     }
-    seal();
-    void this.#sendParcels();
+    const [first] = entries;
+    if (first !== undefined) {
+      this.#givenTotal += entries.length;
+      void this.#cross({ type: 'jobs', firstId: first.id, attempt: first.alone?.attempt ?? 1, jobs, segments: batch.take() }, entries);
+    }
+    return entries;
   }
 
   /** Has it give up a job: its signal aborts, and if it neither settles the job nor leaves it is ended. */
   cancel(entry: Entry<Job>, reason: unknown): void {
-    if (this.#given.peek() !== entry) return; // still crossing: then it is told when it has it
+    if (this.#current !== entry) return; // still crossing: then it is told when it has it
     this.#isCancelling = true;
-    void this.#channel.send({ type: 'cancel', id: entry.id, reason: small(packReason(reason)) });
+    const packed = packReason(reason); // only read by the job's signal: a large one is not worth its way
+    void this.#channel.send({ type: 'cancel', id: entry.id, reason: sizeOf(packed) > FULL_MESSAGE_BYTES ? undefined : packed });
     this.#callOffTimeout();
     this.#callOffTimeout = deadline(CANCEL_ANSWER_MS, () => {
-      if (this.#given.peek() === entry && this.#phase === 'ready') this.kill('SIGTERM');
+      if (this.#current === entry && this.#phase === 'ready') this.kill('SIGTERM');
     });
+  }
+
+  /** Whether it may be asked for jobs back: none is on its way that would be taken for one of them. */
+  get hasToSpare(): boolean {
+    return this.givenCount > 1 && this.#crossing.length === 0 && !this.#isAskedBack && this.#told === 'nothing';
   }
 
   /** Whether it sits on jobs behind one that takes long. */
   isSlow(nowMs: number): boolean {
-    const isSettled = this.#parcels.length === 0 && !this.#isAskedBack; // none is on its way that would be taken for one of them
-    return this.#given.size > 1 && isSettled && this.#told === 'nothing' && nowMs - this.#heardMs > SLOW_MS;
+    return this.hasToSpare && nowMs - this.#heardMs > SLOW_MS;
   }
 
   /** Asks for the jobs that it has not started. One that is busy in a loop hears of it after its job. */
@@ -276,7 +267,7 @@ export class WorkerProcess<Job> {
       this.#isUnneeded = true;
       this.#endWithin(this.#graceMs);
     }
-    if (this.#told !== 'nothing' || this.#parcels.length > 0) return;
+    if (this.#told !== 'nothing' || this.#crossing.length > 0) return;
     this.#told = 'end-of-jobs';
     clearTimeout(this.#idleTimer);
     void this.#channel.send({ type: 'end-of-jobs' });
@@ -317,37 +308,35 @@ export class WorkerProcess<Job> {
   }
 
   async #init(module: string, workerData: Wire): Promise<void> {
-    await this.#channel.sendStaged();
+    await this.#channel.sendLarge();
     await this.#channel.send({ type: 'init', module, workerData, tellsMemory: this.#settings.maxWorkerMemory !== undefined });
   }
 
-  /** One after the other, as a large job must have crossed before the next message may. */
-  async #sendParcels(): Promise<void> {
-    let hasCrossed = false;
-    for (let parcel = this.#parcels[0]; parcel !== undefined; parcel = this.#parcels[0]) {
-      if (parcel.isStaged) {
-        hasCrossed = true;
-        await this.#channel.sendStaged(() => this.#told === 'stop' || !this.#isChannelOpen);
-        if (this.#told === 'stop' || !this.#isChannelOpen) return;
-      }
-      this.#parcels.shift();
-      this.#hand(parcel);
+  async #cross(message: JobsMessage, entries: Entry<Job>[]): Promise<void> {
+    const mustWait = this.#channel.hasLarge;
+    if (mustWait) {
+      this.#crossing = entries;
+      const isInVain = (): boolean => this.#told === 'stop' || !this.#isChannelOpen;
+      await this.#channel.sendLarge(isInVain);
+      if (isInVain()) return;
+      this.#crossing = [];
     }
+    this.#hand(message, entries);
     if (this.jobsLeft <= 0) this.endOfJobs();
-    if (hasCrossed) this.#owner.heard();
+    if (mustWait) this.#owner.heard();
   }
 
   /** From here on its jobs may be started. */
-  #hand({ message, entries }: Parcel<Job>): void {
-    for (const entry of entries) this.#given.push(entry);
-    this.#unanswered.push(entries.length);
+  #hand(message: JobsMessage, entries: Entry<Job>[]): void {
+    this.#given.push(entries);
     void this.#channel.send(message);
     const [entry] = entries;
-    if (entry?.isAlone !== true) return;
-    if (entry.state !== 'given') this.cancel(entry, entry.failure); // called off while it crossed
-    else if (entry.timeoutMs !== Infinity) {
-      this.#callOffTimeout = deadline(entry.timeoutMs, () => {
-        if (!this.#sendsLargeResult) this.#owner.timedOut(this, entry); // else it was in time
+    if (entry === undefined || entry.alone === null) return;
+    const { alone } = entry;
+    if (entry.state !== 'given') this.cancel(entry, alone.failure); // called off while it crossed
+    else if (alone.timeoutMs !== Infinity) {
+      this.#callOffTimeout = deadline(alone.timeoutMs, () => {
+        if (!this.#sendsLargeResult) this.#owner.timedOut(this, entry, alone); // else it was in time
       });
     }
   }
@@ -407,8 +396,10 @@ export class WorkerProcess<Job> {
     const before = this.#settledCount;
     const values = new Segments(segments);
     for (const outcome of outcomes) {
-      if (isPut(outcome)) this.#valuePut(outcome);
-      else this.#settle(outcome, values);
+      if (!isTagged(outcome)) this.#settle('fulfilled', outcome, values);
+      else if ('value' in outcome) this.#valuePut(outcome);
+      else if ('rejected' in outcome) this.#settle('rejected', outcome.rejected);
+      else this.#settle('done');
     }
     const settled = this.#settledCount - before;
     if (settled > 0) this.#owner.measured(settled, elapsedMs);
@@ -426,52 +417,59 @@ export class WorkerProcess<Job> {
     this.#idleTimer = setTimeout(() => this.#owner.idled(this), idleTimeoutMs).unref();
   }
 
+  /** The job that it has been given longest. */
+  get #current(): Entry<Job> | undefined {
+    return this.#given[0]?.[this.#answered];
+  }
+
+  /** Takes all jobs without a result out, in the order in which they were given. */
+  #takeGiven(): Entry<Job>[] {
+    const entries = this.#given.flat().slice(this.#answered);
+    this.#given = [];
+    this.#answered = 0;
+    return entries;
+  }
+
   /** The newest so many jobs: any that were given since it was asked cannot be, as none are. */
   #takeBack(count: number): void {
     this.#isAskedBack = false;
-    if (count > this.#given.size) return this.#broken('more jobs back than it was given');
-    const entries = this.#given.drain();
+    if (count > this.givenCount) return this.#broken('more jobs back than it was given');
+    const entries = this.#takeGiven();
     const back = entries.splice(entries.length - count);
-    for (const entry of entries) this.#given.push(entry);
-    for (let left = count; left > 0;) {
-      const last = this.#unanswered.pop()!;
-      if (last > left) this.#unanswered.push(last - left);
-      left -= Math.min(last, left);
-    }
+    if (entries.length > 0) this.#given.push(entries);
     this.#givenTotal -= count;
     this.#owner.givenBack(back);
   }
 
   /** A loop puts values for the job that it has, or, after the sentinel, for the last one that it had. */
   #valuePut({ id, value }: { id: number; value: Wire }): void {
-    const entry = [this.#given.peek(), this.#lastSettled].find(candidate => candidate?.id === id);
+    const entry = [this.#current, this.#lastSettled].find(candidate => candidate?.id === id);
     if (entry === undefined) this.#broken(`a value for job ${id}, which it does not have`);
     else this.#owner.valuePut(entry, this.#channel.read(value));
   }
 
-  #settle(outcome: Exclude<JobOutcome, { value: Wire }>, values: Segments): void {
-    const entry = this.#given.shift();
+  #settle(fate: Fate, wire?: Wire, values?: Segments): void {
+    const entry = this.#current;
     if (entry === undefined) return this.#broken('a result without a job');
-    this.#lastSettled = entry;
+    if (this.isLoop) this.#lastSettled = entry; // a call would keep its value by it
     this.#settledCount++;
-    if (--this.#unanswered[0]! === 0) this.#unanswered.shift();
+    if (++this.#answered === this.#given[0]?.length) {
+      this.#given.shift();
+      this.#answered = 0;
+    }
     if (this.#startedSaid !== undefined) this.#startedSaid--;
-    if (entry.isAlone) {
+    if (entry.alone !== null) {
       this.#callOffTimeout();
       this.#isCancelling = false;
       if (this.#isPutDown) this.endOfJobs(); // it has survived SIGTERM, and let go of its job after all
     }
-    this.#owner.settled(entry, this.#fateOf(outcome, values));
-  }
-
-  #fateOf(outcome: Exclude<JobOutcome, { value: Wire }>, values: Segments): Fate {
+    let value: unknown;
     try {
-      if (isDone(outcome)) return { status: 'done' };
-      if (isRejected(outcome)) return { status: 'rejected', reason: this.#channel.read(outcome.rejected) };
-      return { status: 'fulfilled', value: this.#channel.read(outcome, values) };
+      value = this.#channel.read(wire, values);
     } catch (reason) {
-      return { status: 'rejected', reason }; // too large for this process, say
+      return this.#owner.settled(entry, 'rejected', reason); // too large for this process, say
     }
+    this.#owner.settled(entry, fate, value);
   }
 
   #broken(what: string, cause?: unknown): void {
@@ -517,31 +515,23 @@ export class WorkerProcess<Job> {
     this.#callOffTimeout();
     clearTimeout(this.#idleTimer);
     const thrown = this.#thrown === undefined ? {} : { error: this.#thrown.error };
-    const jobs = this.#given.drain();
     // Where it could not say so: any job of its first message, since it starts none before the results of the last one have left.
-    const startedCount = this.#startedSaid ?? (this.wasReady ? this.#unanswered[0] ?? 0 : 0);
+    const startedCount = this.#startedSaid ?? (this.wasReady && this.#given[0] !== undefined ? this.#given[0].length - this.#answered : 0);
+    const jobs = this.#takeGiven();
     this.#owner.gone(this, {
       started: jobs.slice(0, startedCount),
-      unstarted: [...jobs.slice(startedCount), ...this.#parcels.flatMap(({ entries }) => entries)],
+      unstarted: [...jobs.slice(startedCount), ...this.#crossing],
       cause: this.#cause,
       report: { pid: this.pid, ...this.#exit, jobs: this.#settledCount, ...thrown },
     });
   }
 }
 
-/** How much of a message it is, roughly. */
+/** How much of a message it is, roughly: what goes ahead of it is to be the last of it. */
 function sizeOf(wire: Wire): number {
-  return typeof wire === 'string' || wire instanceof Uint8Array ? wire.length : 8;
-}
-
-/** A reason is only read by the job's signal: a large one is not worth its way. */
-function small(reason: Packed): Wire {
-  return sizeOf(reason) > FULL_MESSAGE_BYTES ? undefined : reason;
+  if (typeof wire === 'string' || wire instanceof Uint8Array) return wire.length;
+  return typeof wire === 'object' && wire !== null ? Infinity : 8;
 }
 
 const isTagged = (outcome: JobOutcome): outcome is Exclude<JobOutcome, Wire> =>
-  typeof outcome === 'object' && outcome !== null && !(outcome instanceof Uint8Array) && !('pieces' in outcome);
-
-const isPut = (outcome: JobOutcome): outcome is { value: Wire; id: number } => isTagged(outcome) && 'value' in outcome;
-const isDone = (outcome: JobOutcome): outcome is { done: true } => isTagged(outcome) && 'done' in outcome;
-const isRejected = (outcome: JobOutcome): outcome is { rejected: Wire } => isTagged(outcome) && 'rejected' in outcome;
+  typeof outcome === 'object' && outcome !== null && !(outcome instanceof Uint8Array) && !('next' in outcome);

@@ -7,7 +7,7 @@
 
 import process from 'node:process';
 import { setImmediate, setTimeout } from 'node:timers';
-import { Batch, Channel, pack, packReason, Segments } from './ipc.ts';
+import { Batch, Channel, packReason, Segments } from './ipc.ts';
 import type { JobOutcome, JobsMessage, ResultsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
 import { parseToWorker, WORKER_MARK } from './protocol.ts';
 import type { JobContext, JobReader, ResultWriter } from './types.ts';
@@ -19,6 +19,7 @@ const { Promise } = globalThis;
 const { nextTick } = process;
 const on = process.on.bind(process);
 const off = process.off.bind(process);
+const { isView } = ArrayBuffer;
 const exitProcess = process.exit.bind(process);
 const now = performance.now.bind(performance);
 
@@ -42,8 +43,10 @@ for (const signal of ignoredSignals) listen(signal, () => {});
 const SETTLE_MS = 30;
 /** How long a job has, after it was cancelled, to settle; then this worker leaves. */
 const SETTLE_CANCELLED_MS = 50;
-/** Between two jobs a worker sends what is done and looks for messages at most this often: a look takes two turns of the event loop, measured 4 µs. */
-const LOOK_EVERY_MS = 1;
+/** Between two jobs a worker looks for messages at most this often: a look takes two turns of the event loop, once a millisecond that was 4 % of the time. */
+const LOOK_EVERY_MS = 2.5;
+/** What has taken so long is sent, before its message is all done. */
+const FLUSH_AFTER_MS = 4.5;
 /** Results wait for company behind a job that awaits something no longer than this. */
 const FLUSH_WITHIN_MS = 4;
 /** Results of so many bytes are sent, whatever else is in their message. */
@@ -117,7 +120,7 @@ async function run(href: string, workerData: Wire): Promise<void> {
   } catch (reason) {
     if (stopping) return;
     const failure = channel.stage(packReason(reason));
-    await channel.sendStaged();
+    await channel.sendLarge();
     await channel.send({ type: 'failed', during, reason: failure });
     return exit(1);
   }
@@ -194,7 +197,7 @@ async function leave(): Promise<void> {
     thrown = { error };
   }
   const error = thrown === undefined ? undefined : channel.stage(packReason(thrown.error));
-  await channel.sendStaged();
+  await channel.sendLarge();
   await channel.send({ type: 'end-of-results', failed: thrown !== undefined, error });
   exit(thrown === undefined ? 0 : 1);
 }
@@ -210,7 +213,7 @@ listen('uncaughtExceptionMonitor', error => { lateError = error; });
 /** A worker that ends in any other way can still send, in one synchronous write, what is done and how far it was. */
 listen('exit', () => {
   if (phase === 'left') return;
-  if (outcomes.length > 0 && !channel.hasStaged) void sendResults(resultsSoFar());
+  if (outcomes.length > 0 && !channel.hasLarge) void sendResults(resultsSoFar());
   void channel.send({ type: 'exiting', started, error: packReason(lateError) });
 });
 
@@ -239,7 +242,7 @@ function flush(): Promise<void> {
   flushed = flushed.then(async () => {
     if (outcomes.length === 0) return;
     const message = resultsSoFar();
-    if (channel.hasStaged) await channel.sendStaged();
+    if (channel.hasLarge) await channel.sendLarge();
     await sendResults(message);
   });
   return flushed;
@@ -317,11 +320,12 @@ class RunningJob implements JobContext {
 const beforeFirst = new RunningJob(-1, 0);
 /** The job that runs, or ran last. */
 let current = beforeFirst;
+let startMs = 0;
 let lookedMs = now();
 
-/** Sends what is done, and lets messages in: the first immediate still runs in the turn of the loop that calls it. */
+/** Sends what was done some time ago, and lets messages in: the first immediate still runs in the turn of the loop that calls it. */
 async function look(): Promise<void> {
-  await flush();
+  if (workedMs >= FLUSH_AFTER_MS || unsentBytes >= FLUSH_BYTES || channel.hasLarge) await flush();
   for (let turn = 0; turn < 2; turn++) await new Promise(resolve => { setImmediate(resolve); });
   lookedMs = now();
 }
@@ -346,8 +350,14 @@ async function hasJob(): Promise<boolean> {
   return false;
 }
 
+/** `read` is to be called once. */
+interface StartedJob {
+  job: RunningJob;
+  read: () => unknown;
+}
+
 /** Takes the next job; to be called only when there is one. */
-function startJob(): { job: RunningJob; read: () => unknown } {
+function startJob(): StartedJob {
   const { message, values } = received[0]!;
   const job = new RunningJob(message.firstId + position, message.attempt);
   const wire = message.jobs[position++];
@@ -357,42 +367,66 @@ function startJob(): { job: RunningJob; read: () => unknown } {
   }
   started++;
   unshield();
+  current = job;
   return { job, read: () => channel.read(wire, values) };
 }
 
 /** Whether the next job may start at once: it came in the same message as the last one, nothing large waits to be sent, and it is too early for a look. */
 function mayGoOn(nowMs: number): boolean {
-  return position > 0 && nowMs - lookedMs < LOOK_EVERY_MS && unsentBytes < FLUSH_BYTES && !channel.hasStaged && !stopping && !isMaimed;
+  return position > 0 && nowMs - lookedMs < LOOK_EVERY_MS && workedMs < FLUSH_AFTER_MS && unsentBytes < FLUSH_BYTES && !channel.hasLarge && !stopping && !isMaimed;
 }
 
 async function runFunction(work: WorkFunction): Promise<void> {
   while (await hasJob()) {
-    let startMs = now();
+    startMs = now();
     do {
-      const { job, read } = startJob();
-      current = job;
-      let outcome: JobOutcome;
-      try {
-        const returned = work(read(), job);
-        let value = returned;
-        if (isThenable(returned)) {
-          if (outcomes.length > 0) flushSoon();
-          value = await returned;
-        }
-        if (phase !== 'working') return;
-        outcome = snapshot(value);
-      } catch (reason) {
-        if (phase !== 'working' || stopping) return;
-        outcome = { rejected: channel.stage(packReason(reason)) };
-      }
-      job.isOver = true;
-      const nowMs = now();
-      workedMs += nowMs - startMs;
-      startMs = nowMs;
-      settle(outcome);
+      const promise = runJob(work, startJob());
+      if (promise !== undefined) await promise;
     } while (mayGoOn(startMs));
     if (position > 0) await look();
   }
+}
+
+/** Runs a job, to its end if it returns no promise. Apart from the loop, as a frame that waits would keep its values. */
+function runJob(work: WorkFunction, { job, read }: StartedJob): Promise<void> | undefined {
+  try {
+    const returned = work(read(), job);
+    if (!isThenable(returned)) fulfil(job, returned);
+    else {
+      if (outcomes.length > 0) flushSoon();
+      return fulfilLater(job, returned);
+    }
+  } catch (reason) {
+    reject(job, reason);
+  }
+  return undefined;
+}
+
+async function fulfilLater(job: RunningJob, promise: PromiseLike<unknown>): Promise<void> {
+  try {
+    fulfil(job, await promise);
+  } catch (reason) {
+    reject(job, reason);
+  }
+}
+
+/** One that gave up its job does not hear of it. */
+function fulfil(job: RunningJob, value: unknown): void {
+  if (phase === 'working') finish(job, snapshot(value));
+}
+
+/** Nor does one that was told to stop: the job may have been ended by that. */
+function reject(job: RunningJob, reason: unknown): void {
+  if (phase === 'working' && !stopping) finish(job, { rejected: channel.stage(packReason(reason)) });
+}
+
+/** The next job starts where this one ends. */
+function finish(job: RunningJob, outcome: JobOutcome): void {
+  job.isOver = true;
+  const nowMs = now();
+  workedMs += nowMs - startMs;
+  startMs = nowMs;
+  settle(outcome);
 }
 
 /** Whether a value is so small that it is sent before anybody could have lost patience. */
@@ -406,14 +440,14 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 
 /** What is shielded is the last job of a message, whose results leave now: the others are tiny, and lost until the next flush. */
 function snapshot(value: unknown): JobOutcome {
-  if (position === 0 && !isSmall(value)) shield();
+  if (isView(value) || (position === 0 && !isSmall(value))) shield();
   const plain = batch.add(value);
   if (plain !== undefined) {
     unsentBytes += plain.bytes;
     return plain.wire;
   }
   try {
-    return channel.stage(pack(value, 'value'));
+    return channel.take(value, 'value');
   } catch (error) {
     return { rejected: channel.stage(packReason(error)) };
   }
@@ -422,22 +456,19 @@ function snapshot(value: unknown): JobOutcome {
 async function runLoop(loop: Loop): Promise<void> {
   let isOver = true;
   let hasPut = false;
-  let startMs = 0;
-  const finish = (outcome: JobOutcome): void => {
+  const finishCurrent = (outcome: JobOutcome): void => {
     if (isOver || phase !== 'working') return;
-    isOver = current.isOver = true;
-    workedMs += now() - startMs;
-    settle(outcome);
+    isOver = true;
+    finish(current, outcome);
   };
   const jobs: JobReader<unknown> = {
     next: async () => {
-      finish({ done: true });
+      finishCurrent({ done: true });
       if (hasPut) await flush(); // shot between a value and this word, the job would be tried again, and put it twice
       hasPut = false;
       do if (!await hasJob()) return { done: true, value: undefined }; while (received.length === 0); // another call was quicker
-      finish({ done: true }); // a loop that asked for two at once has got the second
-      const { job, read } = startJob();
-      current = job;
+      finishCurrent({ done: true }); // a loop that asked for two at once has got the second
+      const { read } = startJob();
       isOver = false;
       startMs = now();
       if (outcomes.length > 0) flushSoon();
@@ -450,7 +481,7 @@ async function runLoop(loop: Loop): Promise<void> {
     if (phase !== 'working') throw new Error('Cannot put a result as the worker is leaving');
     if (!isSmall(value)) shield();
     hasPut = true;
-    outcomes.push({ value: channel.stage(pack(value, 'value')), id: current.jobId });
+    outcomes.push({ value: channel.take(value, 'value'), id: current.jobId });
     await flush();
   };
   const results: ResultWriter<unknown> = {
@@ -462,10 +493,10 @@ async function runLoop(loop: Loop): Promise<void> {
   };
   try {
     await loop(jobs, results, loopContext);
-    finish({ done: true });
+    finishCurrent({ done: true });
   } catch (error) {
     if (isOver) thrown = { error };
-    else if (!stopping) finish({ rejected: channel.stage(packReason(error)) });
+    else if (!stopping) finishCurrent({ rejected: channel.stage(packReason(error)) });
   }
 }
 

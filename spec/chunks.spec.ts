@@ -49,7 +49,7 @@ function startsIn(t: TestContext): { file: string; counts: () => Map<number, num
 /** The sizes of messages, one after the other, when each job takes so long. */
 function sizes(chunks: Chunks, messages: number, jobMs: number): number[] {
   return Array.from({ length: messages }, () => {
-    const size = chunks.size(PLENTY, 2);
+    const size = chunks.size(PLENTY, 2, false);
     chunks.observe(size, size * jobMs);
     return size;
   });
@@ -62,9 +62,9 @@ describe('Chunks', () => {
     assert.deepEqual(all.slice(FIRST_JOBS), [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024, 1024]);
   });
 
-  it('holds a message to some 4 ms of work', () => {
-    assert.deepEqual(sizes(new Chunks('auto'), 200, 0.1).at(-1), 40);
-    assert.deepEqual(sizes(new Chunks('auto'), 200, 1).at(-1), 4);
+  it('holds a message to some 5 ms of work', () => {
+    assert.deepEqual(sizes(new Chunks('auto'), 200, 0.1).at(-1), 50);
+    assert.deepEqual(sizes(new Chunks('auto'), 200, 1).at(-1), 5);
   });
 
   it('sends long jobs alone', () => assert.deepEqual(new Set(sizes(new Chunks('auto'), 200, 2.5)), new Set([1])));
@@ -72,14 +72,20 @@ describe('Chunks', () => {
   it('takes no more than an even share of what waits, half of it for each worker, and never less than one', () => {
     const chunks = new Chunks('auto');
     sizes(chunks, 200, TINY_MS);
-    assert.deepEqual([chunks.size(4000, 2), chunks.size(40, 2), chunks.size(3, 2), chunks.size(0, 2)], [1000, 10, 1, 1]);
+    assert.deepEqual([chunks.size(4000, 2, false), chunks.size(40, 2, false), chunks.size(3, 2, false), chunks.size(0, 2, false)], [1000, 10, 1, 1]);
+  });
+
+  it('takes larger shares for many workers while there is more than may wait', () => {
+    const chunks = new Chunks('auto');
+    sizes(chunks, 200, TINY_MS);
+    assert.deepEqual([chunks.size(8000, 64, true), chunks.size(8000, 64, false), chunks.size(40, 2, true)], [1000, 62, 10]);
   });
 
   it('is not upset by one long job: it does not travel alone for a thousand tiny ones', () => {
     const chunks = new Chunks('auto');
     sizes(chunks, 200, TINY_MS);
     chunks.observe(1, 10_000);
-    assert.ok(chunks.size(PLENTY, 2) > 50);
+    assert.ok(chunks.size(PLENTY, 2, false) > 50);
     assert.equal(sizes(chunks, 30, TINY_MS).at(-1), 1024);
   });
 
@@ -94,7 +100,7 @@ describe('Chunks', () => {
   it('keeps to a fixed size, whatever waits and however long it takes', () => {
     const chunks = new Chunks(7);
     assert.deepEqual(new Set(sizes(chunks, 100, 100)), new Set([7]));
-    assert.equal(chunks.size(1, 8), 7);
+    assert.equal(chunks.size(1, 8, false), 7);
   });
 
   it('has a second message under way to a worker while jobs take less than 4 ms, and not before it knows', () => {
@@ -125,7 +131,9 @@ describe('chunkSize', { concurrency: 2, timeout: 120_000 }, () => {
       const reasons = [501, 700, 1204, 1500].map(n => results[n]).map(result => result?.status === 'rejected' ? String(result.reason) : '');
       for (const [i, pattern] of [/DataCloneError.*value\.callback/, /DataCloneError.*reason/, /WorkerExitError.*code 9/, /WorkerExitError.*code 1/].entries()) assert.match(reasons[i] ?? '', pattern);
       assert.deepEqual(shared, { list: [0] });
-      assert.equal(report.workers.length, 4);
+      // Where what it sent before has filled the pipe there is no room for its last word: then what had started is tried alone.
+      const deaths = report.workers.filter(({ exitCode }) => exitCode !== 0).length;
+      assert.ok(deaths === 2 || (chunkSize !== 1 && deaths <= 4), `${deaths} deaths`);
     });
   }
 

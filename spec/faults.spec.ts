@@ -26,12 +26,13 @@ const faults: Fault[] = [
   { name: 'throws late', job: { do: 'late-throw' }, exitCode: 1, signal: null, cause: /RangeError: too late/ },
   { name: 'sends a message that is not of the protocol', job: { do: 'forge', message: { type: 'results' } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError.*not of the protocol/ },
   { name: 'sends a message that is nothing at all', job: { do: 'forge', message: null }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
-  { name: 'sends two of them', job: { do: 'forge', message: 'two', twice: true }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
+  { name: 'sends two of them', job: { do: 'forge', message: 'two', then: 'two' }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
   { name: 'hands back more jobs than it has', job: { do: 'forge', message: { type: 'given-back', jobs: 99 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError.*more jobs back/ },
   { name: 'sends a message of no known type', job: { do: 'forge', message: { type: 'toString' } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
+  { name: 'sends more of a value than there is', job: { do: 'forge', message: { type: 'piece', bytes: Uint8Array.of(1, 2), total: 1 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
   { name: 'sends a piece of nothing', job: { do: 'forge', message: { type: 'piece', bytes: 'none' } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
   { name: 'sends an outcome of no known shape', job: { do: 'forge', message: { type: 'results', outcomes: [brandless], segments: [], elapsedMs: 0, memoryBytes: 0 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
-  { name: 'sends an outcome that is a function\'s shadow', job: { do: 'forge', message: { type: 'results', outcomes: [{ value: { pieces: -1 }, id: 0 }], segments: [], elapsedMs: 0, memoryBytes: 0 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
+  { name: 'sends an outcome that is a function\'s shadow', job: { do: 'forge', message: { type: 'results', outcomes: [{ value: { next: 'month' }, id: 0 }], segments: [], elapsedMs: 0, memoryBytes: 0 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
   { name: 'puts a value for a job that it does not have', job: { do: 'forge', message: { type: 'results', outcomes: [{ value: 1, id: 99 }], segments: [], elapsedMs: 0, memoryBytes: 0 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError.*a value for job 99/ },
 ];
 
@@ -72,9 +73,18 @@ describe('a worker that', { concurrency: 2 }, () => {
     await pool.terminate(); // it is still in the job that it has disowned
   });
 
-  it('sends word of a value that is not there has that job rejected', async t => {
+  for (const next of ['plain', 'packed', 'view']) {
+    it(`sends word of a ${next} value that is not there has that job rejected`, async t => {
+      const pool = workPool(t, { workers: 1 });
+      await assert.rejects(pool.run({ do: 'forge', message: { type: 'results', outcomes: [{ next }], segments: [], elapsedMs: 0, memoryBytes: 0 } }), /RangeError: Cannot read the value as /);
+      await pool.terminate();
+    });
+  }
+
+  it('sends a value for which there is no room has that job rejected', async t => {
     const pool = workPool(t, { workers: 1 });
-    await assert.rejects(pool.run({ do: 'forge', message: { type: 'results', outcomes: [{ pieces: 0 }], segments: [], elapsedMs: 0, memoryBytes: 0 } }), /RangeError: Cannot read the value as its message does not hold it/);
+    const run = pool.run({ do: 'forge', message: { type: 'piece', bytes: Uint8Array.of(1), total: 2 ** 52 }, then: { type: 'results', outcomes: [{ next: 'packed' }], segments: [], elapsedMs: 0, memoryBytes: 0 } });
+    await assert.rejects(run, /RangeError: Cannot take a value of 4503599627370496 bytes as there is no room for it/);
     await pool.terminate();
   });
 

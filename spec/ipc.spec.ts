@@ -24,7 +24,7 @@ describe('the parsers', () => {
   it('know every message of their direction, and refuse each with a field that is wrong', () => {
     const bytes = Uint8Array.of(1);
     const good = {
-      worker: [{ type: 'piece', bytes }, { type: 'init', module: 'file:///a.js', workerData: undefined, tellsMemory: false }, { type: 'jobs', firstId: 0, attempt: 1, jobs: [1, bytes, { pieces: 2 }], segments: [{ count: 1, bytes }] }, { type: 'end-of-jobs' }, { type: 'stop' }, { type: 'cancel', id: 1, reason: 'why' }, { type: 'give-back' }],
+      worker: [{ type: 'piece', bytes, total: 9 }, { type: 'init', module: 'file:///a.js', workerData: undefined, tellsMemory: false }, { type: 'jobs', firstId: 0, attempt: 1, jobs: [1, bytes, { next: 'packed' }], segments: [{ count: 1, bytes }] }, { type: 'end-of-jobs' }, { type: 'stop' }, { type: 'cancel', id: 1, reason: 'why' }, { type: 'give-back' }],
       parent: [{ type: 'ready', kind: 'loop' }, { type: 'failed', during: 'setup', reason: 'why' }, { type: 'results', outcomes: [1, null, { rejected: 1 }, { value: bytes, id: 3 }, { done: true }], segments: [], elapsedMs: 1, memoryBytes: 0 }, { type: 'given-back', jobs: 3 }, { type: 'stopping', started: 1 }, { type: 'exiting', started: 0, error: undefined }, { type: 'end-of-results', failed: false, error: undefined }],
     };
     for (const message of good.worker) assert.equal(parseToWorker(message), message);

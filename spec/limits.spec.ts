@@ -276,6 +276,27 @@ describe('maxJobsPerWorker', { concurrency: 2, timeout: 120_000 }, () => {
     const pids = await Promise.all(values(6).map(() => pool.run({ do: 'pid' })));
     assert.equal(new Set(pids).size, 6);
   });
+
+  it('has no worker started for jobs that are held back while results wait to be read', async t => {
+    const pool = limits(t, { workers: 1, maxJobsPerWorker: 2, resultCapacity: 1 });
+    const reader = pool.results[Symbol.asyncIterator]();
+    const first = reader.next();
+    await pool.jobs.putAll(values(6));
+    assert.equal((await first).value?.id, 0);
+    const { workers } = await new Promise<ReturnType<typeof pool.stats>>(resolve => {
+      const look = (): void => {
+        const stats = pool.stats();
+        const { starting, idle, busy } = stats.workers;
+        if (stats.jobs.fulfilled === 2 && starting + idle + busy === 0) resolve(stats);
+        else setImmediate(look);
+      };
+      look();
+    });
+    assert.equal(workers.replaced, 0);
+    for (let id = 1; id < 6; id++) assert.equal((await reader.next()).value?.id, id);
+    assert.equal(pool.stats().workers.replaced, 2);
+    await finish(pool);
+  });
 });
 
 describe('maxWorkerMemory', { concurrency: 2, timeout: 120_000 }, () => {

@@ -398,15 +398,18 @@ describe('ending', () => {
     assert.deepEqual(outcomes, ['completed', 'terminated']);
   });
 
-  it('while a large job is still crossing leaves it pending', async t => {
-    const pool = workPool(t, { workers: 1 });
-    await pool.run({ do: 'echo', value: 'ready' });
-    void pool.jobs.put({ do: 'echo', value: Buffer.alloc(64_000_000) });
-    await Promise.resolve();
-    const report = await pool.terminate();
-    assertSum(report);
-    assert.deepEqual([report.lost.length, report.pending.length], [0, 1]);
-  });
+  for (const [manner, bytes] of [['as a whole', 50_000_000], ['in pieces', 100_000_000]] as const) {
+    it(`while a large job is still crossing ${manner} leaves it pending`, async t => {
+      const pool = workPool(t, { workers: 1 });
+      await pool.run({ do: 'echo', value: 'ready' });
+      void pool.jobs.put({ do: 'echo', value: Buffer.alloc(bytes) });
+      await Promise.resolve();
+      const report = await pool.terminate();
+      assertSum(report);
+      assert.deepEqual([report.lost.length, report.pending.length], [0, 1]);
+      assert.deepEqual(report.workers.map(({ exitCode }) => exitCode), [0], 'it was not taken for deaf');
+    });
+  }
 });
 
 /** Enough short jobs for their mean to be short, also on a machine under load. */

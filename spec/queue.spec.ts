@@ -202,22 +202,22 @@ describe('JobQueue.put()', () => {
     const puts = [queue.put(0), queue.put(1), queue.put(2), queue.put(3)];
     assert.equal(queue.size, 4);
     assert.deepEqual(await Promise.all(puts.map(isPending)), [false, false, true, true]);
-    assert.deepEqual(queue.take(), { job: 0 });
+    assert.deepEqual(queue.shift(), { job: 0 });
     assert.deepEqual(await Promise.all(puts.map(isPending)), [false, false, true, true]);
-    assert.deepEqual(queue.take(), { job: 1 });
+    assert.deepEqual(queue.shift(), { job: 1 });
     assert.deepEqual(await Promise.all(puts), [true, true, true, true]);
-    assert.deepEqual(jobs([queue.take(), queue.take(), queue.take()]), [2, 3, undefined]);
+    assert.deepEqual(jobs([queue.shift(), queue.shift(), queue.shift()]), [2, 3, undefined]);
   });
 
   it('holds producers back again after it has let them in', async () => {
     const { queue } = jobQueue(1);
     void queue.put(0);
     const second = queue.put(1);
-    queue.take();
+    queue.shift();
     assert.equal(await second, true);
     const third = queue.put(2);
     assert.equal(await isPending(third), true);
-    queue.take();
+    queue.shift();
     assert.equal(await third, true);
   });
 
@@ -225,7 +225,7 @@ describe('JobQueue.put()', () => {
     const queue = new JobQueue<unknown, { job: unknown }>(2, { admit: job => ({ job }), changed: () => {} });
     void queue.put(undefined);
     void queue.put(null);
-    assert.deepEqual([queue.take(), queue.take()], [{ job: undefined }, { job: null }]);
+    assert.deepEqual([queue.shift(), queue.shift()], [{ job: undefined }, { job: null }]);
   });
 
   it('tells the owner when the job is in the queue', () => {
@@ -261,7 +261,7 @@ describe('JobQueue.isPutHeld', () => {
     assert.equal(queue.isPutHeld, false);
     void queue.put(1);
     assert.equal(queue.isPutHeld, true);
-    queue.take();
+    queue.shift();
     assert.equal(queue.isPutHeld, false);
     void queue.put(2);
     assert.equal(queue.isPutHeld, true);
@@ -287,7 +287,7 @@ describe('JobQueue.close()', () => {
     queue.close();
     assert.equal(queue.closed, true);
     assert.equal(queue.size, 2);
-    queue.take();
+    queue.shift();
     assert.deepEqual(await Promise.all(puts), [true, true]);
   });
 
@@ -305,12 +305,12 @@ describe('JobQueue.putBack()', () => {
     const { queue } = jobQueue(1);
     void queue.put(0);
     void queue.put(1);
-    const first = queue.take();
+    const first = queue.shift();
     assert.ok(first);
     queue.putBack(first);
     assert.equal(queue.size, 2);
     assert.equal(queue.peek(), first);
-    assert.deepEqual(jobs([queue.take(), queue.take()]), [0, 1]);
+    assert.deepEqual(jobs([queue.shift(), queue.shift()]), [0, 1]);
     assert.equal(queue.peek(), undefined);
   });
 });
@@ -379,7 +379,7 @@ describe('JobQueue.putAll()', () => {
     const putting = queue.putAll(endless());
     await turn();
     assert.deepEqual([pulled, queue.size], [3, 3]);
-    queue.take();
+    queue.shift();
     await turn();
     assert.deepEqual([pulled, queue.size], [4, 3]);
     queue.end();

@@ -28,7 +28,7 @@ const values: Record<string, unknown> = {
   'a Buffer of five megabytes': Buffer.alloc(5_000_000, 'drain'),
   'a cyclic object': cyclic,
   'an object that looks like the sentinel': { type: 'end-of-jobs' },
-  'an object that looks like a large value': { pieces: 3 },
+  'an object that looks like a large value': { next: 'packed' },
   'an object that looks like a rejection': { rejected: 1, reason: 2, done: true, value: 3 },
   'an array that looks like a message': ['brand', { type: 'stop' }],
   'an object with the key __proto__': JSON.parse('{"__proto__": {"polluted": true}}'),
