@@ -9,8 +9,11 @@ import type { PoolReport } from './types.ts';
 export class WorkerExitError extends Error {
   override readonly name = 'WorkerExitError';
   readonly code = 'ERR_WORKER_EXIT';
+  /** Of the worker, which is gone. */
   readonly pid: number;
+  /** Its exit status, or null if a signal ended it. */
   readonly exitCode: number | null;
+  /** The signal that ended it, or null if it exited. */
   readonly signal: NodeJS.Signals | null;
 
   constructor(worker: { pid: number; exitCode: number | null; signal: NodeJS.Signals | null }, options?: ErrorOptions) {
@@ -37,7 +40,7 @@ export class WorkerStartError extends Error {
 export class JobTimeoutError extends Error {
   override readonly name = 'JobTimeoutError';
   readonly code = 'ERR_JOB_TIMEOUT';
-  /** What it was allowed. */
+  /** Milliseconds that it was allowed. */
   readonly timeoutMs: number;
 
   constructor(timeoutMs: number, options?: ErrorOptions) {

@@ -68,7 +68,7 @@ export interface PoolOptions<Data = any> {
   stdio?: 'inherit' | 'ignore' | readonly [StdioEntry, StdioEntry, StdioEntry];
   /** The environment of the workers, whole. Default: that of the parent. */
   env?: NodeJS.ProcessEnv;
-  /** Node's own flags for the workers. Default: those of the parent, without `--inspect` and `--eval`. */
+  /** Node's own flags for the workers. Default: those of the parent, without `--inspect`, `--eval`, `--test`, `--watch` and their like. */
   execArgv?: readonly string[];
   /** The working directory of the workers. Default: that of the parent. */
   cwd?: string | URL;

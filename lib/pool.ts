@@ -25,6 +25,7 @@
 // - runs its jobs in order, and leaves when it has read its sentinel or heard `stop` (see worker.ts).
 
 import { onAbort } from './aborts.ts';
+import { Calls } from './calls.ts';
 import { Chunks } from './chunks.ts';
 import { deadline } from './deadline.ts';
 import { JobLostError, JobTimeoutError, PoolClosedError, PoolInterruptedError, WorkerExitError, WorkerStartError } from './errors.ts';
@@ -43,7 +44,7 @@ import { checkMs, checkName, moduleHref, settings, wrong } from './options.ts';
 import type { PoolOptions, Settings } from './options.ts';
 import { promised, WORKER_MARK } from './protocol.ts';
 import type { FailedMessage } from './protocol.ts';
-import { deferred, Fifo, JobQueue, ResultQueue } from './queue.ts';
+import { deferred, JobQueue, ResultQueue } from './queue.ts';
 import { Starts } from './starts.ts';
 import type { DataOf, JobOf, PoolReport, PoolStats, ValueOf, WorkerReport } from './types.ts';
 import { SLOW_MS, WorkerProcess } from './worker-process.ts';
@@ -78,6 +79,9 @@ export interface RunOptions {
  * **A dead worker is an answer**: its job is rejected with `WorkerExitError`, and it is replaced.
  * **Pending work holds the event loop; an idle pool never does.**
  *
+ * After two posts on Python's multiprocessing, of 2010 and 2011: two queues, one sentinel for each worker, and on Ctrl-C terminate,
+ * join, drain. samples/README.md retells them.
+ *
  * `Module` is `typeof import('./work.js')`, or the type of a work function: the types of jobs and values come from it.
  */
 export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
@@ -89,9 +93,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   readonly #settings: Settings;
   readonly #module: { href: string; workerData: Packed };
   readonly #queue: JobQueue<JobOf<Module>, Entry<JobOf<Module>>>;
-  /** Jobs of `run()` and `map()` that wait, apart, as they never wait for a reader of results; and those called off, which count no more. */
-  readonly #calls = new Fifo<Entry<JobOf<Module>>>();
-  #calledOff = 0;
+  readonly #calls = new Calls<JobOf<Module>>();
   readonly #maps = new Set<OrderedMap<JobOf<Module>, ValueOf<Module>>>();
   /** The workers that are not gone. */
   readonly #workers = new Set<WorkerProcess<JobOf<Module>>>();
@@ -311,7 +313,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   // ---- Giving work
 
   get #waitingCount(): number {
-    return this.#queue.size + this.#calls.size - this.#calledOff;
+    return this.#queue.size + this.#calls.size;
   }
 
   /** After every event: does what can be done now. */
@@ -379,7 +381,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       entry.state = 'given';
       entry.pid = worker.pid;
       next = queue.peek();
-      if (next?.id !== first.id + ++count || next.alone !== null || next.state !== 'waiting') next = undefined;
+      if (next?.id !== first.id + ++count || next.alone !== null) next = undefined;
       return entry;
     };
     if (first.caller !== null && worker.isLoop) {
@@ -404,12 +406,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   /** First come, first served. */
   #peekNext(): Entry<JobOf<Module>> | undefined {
     const job = this.#holdsBack() ? undefined : this.#queue.peek();
-    let call = this.#calls.peek();
-    while (call?.state === 'over') {
-      this.#calls.shift();
-      this.#calledOff--;
-      call = this.#calls.peek();
-    }
+    const call = this.#calls.peek();
     return call !== undefined && (job === undefined || call.id < job.id) ? call : job;
   }
 
@@ -515,8 +512,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   #putBack(entry: Entry<JobOf<Module>>): void {
     entry.state = 'waiting';
-    if (entry.caller === null) this.#queue.putBack(entry);
-    else this.#calls.unshift(entry);
+    (entry.caller === null ? this.#queue : this.#calls).putBack(entry);
   }
 
   /** A job took too long. Its worker may keep it for a moment: tried again it is only when that has let go of it. */
@@ -533,7 +529,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #cancel(entry: Entry<JobOf<Module>>, reason: unknown): void {
     const wasWaiting = entry.state === 'waiting';
     this.#settle(entry, 'rejected', reason);
-    if (wasWaiting) this.#waitsNoMore();
+    if (wasWaiting) this.#calls.calledOff();
     else {
       if (entry.alone !== null) entry.alone.failure = reason;
       for (const worker of this.#workers) worker.cancel(entry, reason);
@@ -545,16 +541,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #callOff(entry: Entry<JobOf<Module>>): void {
     if (entry.state !== 'waiting') return;
     this.#settle(entry, 'rejected', undefined);
-    this.#waitsNoMore();
+    this.#calls.calledOff();
     this.#advanceSoon();
-  }
-
-  /** One of the calls that wait was called off: it stays among them until half of them are such, so that each takes constant time. */
-  #waitsNoMore(): void {
-    this.#calledOff++;
-    if (this.#calledOff <= this.#calls.size / 2) return;
-    for (const entry of this.#calls.drain()) if (entry.state !== 'over') this.#calls.push(entry);
-    this.#calledOff = 0;
   }
 
   /**
@@ -648,8 +636,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     clearTimeout(this.#evenOutTimer);
     for (const map of this.#maps) map.stop();
     this.#ledger.overtaken(this.#queue.end(), 'pending', end);
-    this.#ledger.overtaken(this.#calls.drain().filter(({ state }) => state !== 'over'), 'pending', end);
-    this.#calledOff = 0;
+    this.#ledger.overtaken(this.#calls.drain(), 'pending', end);
     return true;
   }
 

@@ -172,19 +172,15 @@ export class WorkerProcess<Job> {
     return this.#told !== 'nothing' || this.#isPutDown;
   }
 
-  /** Whether another one should take its place: it died, left early, had its share, or could not let go of a job. */
+  /** Whether another one should take its place: it died, left early, had its share of jobs or memory, or could not let go of a job. */
   get isToBeReplaced(): boolean {
-    return !this.hasLeftInOrder || this.isSpent || this.#isCancelling;
+    const hasLeftInOrder = this.#phase === 'last word said' && !this.#leftEarly && !this.#isBroken;
+    return !hasLeftInOrder || this.jobsLeft <= 0 || this.#isTooLarge || this.#isCancelling;
   }
 
   /** How many more jobs it may ever have. */
   get jobsLeft(): number {
     return (this.#settings.maxJobsPerWorker ?? Infinity) - this.#givenTotal;
-  }
-
-  /** Whether it leaves because it has had its share of jobs or memory. */
-  get isSpent(): boolean {
-    return this.jobsLeft <= 0 || this.#isTooLarge;
   }
 
   /** Whether the pool may SIGTERM it after `stop`: it does not answer, and not because it is sending a large result or being sent a large job. */
@@ -195,11 +191,6 @@ export class WorkerProcess<Job> {
   /** Whether it left of its own accord: a manual loop that returned early, or threw. */
   get leftEarly(): boolean {
     return this.#leftEarly;
-  }
-
-  /** Whether it went at the sentinel or at `stop`, having said so. */
-  get hasLeftInOrder(): boolean {
-    return this.#phase === 'last word said' && !this.#leftEarly && !this.#isBroken;
   }
 
   /**

@@ -213,7 +213,7 @@ listen('uncaughtExceptionMonitor', error => { lateError = error; });
 /** A worker that ends in any other way can still send, in one synchronous write, what is done and how far it was. */
 listen('exit', () => {
   if (phase === 'left') return;
-  if (outcomes.length > 0 && !channel.hasLarge) void sendResults(resultsSoFar());
+  if (outcomes.length > 0 && !channel.hasLarge) void takeResults()();
   void channel.send({ type: 'exiting', started, error: packReason(lateError) });
 });
 
@@ -241,28 +241,23 @@ function flush(): Promise<void> {
   process.nextTick = nextTick; // Node's channel calls back through it, in both directions
   flushed = flushed.then(async () => {
     if (outcomes.length === 0) return;
-    const message = resultsSoFar();
+    const send = takeResults();
     if (channel.hasLarge) await channel.sendLarge();
-    await sendResults(message);
+    await send();
   });
   return flushed;
 }
 
-interface Unsent {
-  message: ResultsMessage;
-  settled: number;
-}
-
-function resultsSoFar(): Unsent {
-  const unsent: Unsent = { message: { type: 'results', outcomes, segments: batch.take(), elapsedMs: workedMs, memoryBytes: tellsMemory ? process.memoryUsage.rss() : 0 }, settled };
+/** Takes out what is there, and returns what sends it. */
+function takeResults(): () => Promise<void> {
+  const message: ResultsMessage = { type: 'results', outcomes, segments: batch.take(), elapsedMs: workedMs, memoryBytes: tellsMemory ? process.memoryUsage.rss() : 0 };
+  const count = settled;
   outcomes = [];
   settled = unsentBytes = workedMs = 0;
-  return unsent;
-}
-
-function sendResults({ message, settled }: Unsent): Promise<void> {
-  started -= settled;
-  return channel.send(message);
+  return () => {
+    started -= count;
+    return channel.send(message);
+  };
 }
 
 let flushTimer: NodeJS.Timeout | undefined;

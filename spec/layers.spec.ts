@@ -12,7 +12,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['types.ts'],
   ['aborts.ts', 'chunks.ts', 'deadline.ts', 'errors.ts', 'events.ts', 'guard.ts', 'interrupt.ts', 'options.ts', 'protocol.ts', 'source.ts', 'starts.ts'],
   ['ipc.ts', 'job.ts', 'queue.ts'],
-  ['ledger.ts', 'map.ts', 'worker-process.ts', 'worker.ts'],
+  ['calls.ts', 'ledger.ts', 'map.ts', 'worker-process.ts', 'worker.ts'],
   ['pool.ts'],
   ['index.ts'],
 ];

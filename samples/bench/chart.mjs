@@ -5,7 +5,7 @@ const THEMES = {
   dark: { text: '#f0f6fc', faint: '#9198a1', ours: '#4493f8', ceiling: '#656c76', peer: '#3d444d' },
 };
 const SHOWN = ['tiny', 'objects', 'latency', 'echo 64 MB'];
-const [WIDTH, NAME, BAR, LINE, HEAD] = [820, 190, 500, 20, 44];
+const [WIDTH, NAME, BAR, LINE, HEAD] = [840, 210, 500, 20, 44];
 
 const label = number => number >= 1000 ? Math.round(number).toLocaleString('en') : number.toPrecision(3);
 
