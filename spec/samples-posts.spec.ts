@@ -80,7 +80,8 @@ describe('six-jobs', { concurrency: true }, () => {
     await program.press({ times: 5 });
     const ended = await quietEnd(program);
     assert.deepEqual(assertAccounts(ended, 'interrupted'), { lost: [1, 2, 3], pending: [4, 5, 6] });
-    assert.equal(ended.code, 130);
+    // Under load the last of the five may come when all has been told, and Ctrl-C is the program's own again.
+    assert.ok(ended.code === 130 || ended.signal === 'SIGINT', `${ended.code} ${ended.signal}`);
   });
 });
 
