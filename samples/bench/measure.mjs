@@ -40,7 +40,7 @@ async function tiny({ count }) {
 
 function logLine(n) {
   return {
-    host: `10.0.${n >> 8 & 255}.${n & 255}`, user: n % 7 === 0 ? null : `user-${n % 1000}`, time: new Date(1.7e12 + n * 250), method: 'GET',
+    host: `10.0.${n >> 8 & 255}.${n & 255}`, user: n % 7 === 0 ? null : `user-${n % 1000}`, time: 1.7e12 + n * 250, method: 'GET',
     path: `/articles/${n}/${'a-rather-long-title-'.repeat(8)}`, protocol: 'HTTP/1.1', status: n % 50 === 0 ? 404 : 200, bytes: n,
     referrer: `https://www.example.org/search?q=${'words+and+'.repeat(20)}&page=${n % 10}`,
     agent: 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36', durationMs: n / 16,
@@ -49,18 +49,15 @@ function logLine(n) {
 }
 
 async function objects({ count }) {
-  const pool = await open({ batch: 256, advanced: true });
+  const pool = await open({ batch: 256 });
   const lines = Array.from({ length: 1000 }, (_, n) => logLine(n));
   function* jobs(length) { for (let n = 0; n < length; n++) yield lines[n % 1000]; }
   const run = async length => {
     let sum = 0;
-    let dates = 0;
     const elapsedMs = await stream(pool, length, jobs(length), line => {
       sum += line.bytes;
-      if (line.time instanceof Date) dates++;
     });
     check(sum, length / 1000 * (1000 * 1001 / 2));
-    check(dates, length);
     return elapsedMs;
   };
   await run(2000);

@@ -1,6 +1,6 @@
 # Python's multiprocessing.Pool, measured as measure.mjs does: `python3 pool.py '{"row": "tiny", "pool": "imap_unordered(64)", ...}'`
 
-import datetime, json, multiprocessing, os, sys, time
+import json, multiprocessing, os, sys, time
 
 def following(n): return n + 1
 def annotate(line): return {**line, 'bytes': line['bytes'] + 1}
@@ -23,7 +23,7 @@ def stream(pool, how, work, jobs):
 
 def line(n):
     return dict(host=f'10.0.{n >> 8 & 255}.{n & 255}', user=None if n % 7 == 0 else f'user-{n % 1000}',
-                time=datetime.datetime.fromtimestamp(1.7e9 + n / 4), method='GET', path=f'/articles/{n}/' + 'a-rather-long-title-' * 8,
+                time=1.7e12 + n * 250, method='GET', path=f'/articles/{n}/' + 'a-rather-long-title-' * 8,
                 protocol='HTTP/1.1', status=404 if n % 50 == 0 else 200, bytes=n, durationMs=n / 16,
                 referrer='https://www.example.org/search?q=' + 'words+and+' * 20 + f'&page={n % 10}',
                 agent='Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36',
