@@ -1,6 +1,13 @@
 // One end of the channel between parent and worker, which is Node's own: messages under a brand, a send that
-// resolves when the message has left the process, large values in pieces, and how a value becomes bytes.
-// It knows neither what the messages mean nor who is on the other side.
+// resolves when the message has left the process, and how a value becomes bytes. It knows neither what the messages mean nor who is
+// on the other side.
+//
+//  a value                     crosses
+//  a primitive                 in its message, as it is
+//  small plain data            in its message, in one buffer with the others: a snapshot each (Batch)
+//  anything else               in its message, as bytes of its own
+//  more than 256 kB of these   ahead of its message, whole
+//  more than 64 MB             ahead of its message, piece by piece, each when the one before has left
 
 import { inspect } from 'node:util';
 import { isArrayBufferView as isView, isMap, isNativeError, isProxy, isSet, isTypedArray } from 'node:util/types';
@@ -168,7 +175,7 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
   }
 }
 
-/** A value of more bytes, roughly, travels by itself: there is nothing to gain, and pieces to be made of it. */
+/** A value of more bytes, roughly, has bytes of its own: there is nothing to gain by writing it with others. */
 const PLAIN_BYTES = 64 * 1024;
 /** Written together, since a buffer for each takes five times as long: 0.8 against 4.8 µs for a line of a log. */
 const NEXT: Wire = { next: 'plain' };
