@@ -109,17 +109,21 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
     return this.#staged.length > 0 || this.#whole !== undefined || this.#isSendingStaged;
   }
 
-  /** Resolves when all large values have left: sends those that were staged, each piece when the one before has left; stops between two of them once `given up` is true. */
-  async sendLarge(givenUp = (): boolean => false): Promise<void> {
+  /**
+   * Resolves when all large values have left: sends those that were staged, each piece when the one before has left. It stops between
+   * two of them once `given up` is true, or when the other end is gone: then it resolves to false.
+   */
+  async sendLarge(givenUp = (): boolean => false): Promise<boolean> {
     await this.#whole;
     this.#isSendingStaged = true;
     for (let value = this.#staged.shift(); value !== undefined; value = this.#staged.shift()) {
       for (let at = 0; at < value.length; at += PIECE_BYTES) {
-        if (givenUp()) return;
-        await this.#write({ type: 'piece', bytes: value.subarray(at, at + PIECE_BYTES), total: value.length });
+        const hasLeft = !givenUp() && await this.#write({ type: 'piece', bytes: value.subarray(at, at + PIECE_BYTES), total: value.length });
+        if (!hasLeft) return false;
       }
     }
     this.#isSendingStaged = false;
+    return !givenUp();
   }
 
   /** Whether it can be part of a value. */
@@ -148,8 +152,8 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
     }
   }
 
-  /** Resolves when the message has left the process, or never will as the other end is gone. */
-  send(message: Out): Promise<void> {
+  /** Resolves to true when the message has left the process, to false if it never will as the other end is gone. */
+  send(message: Out): Promise<boolean> {
     return this.#write(message);
   }
 
@@ -168,9 +172,9 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
     if (typeof wire === 'object' && wire !== null && 'next' in wire && wire.next !== 'plain') this.#arrived.shift();
   }
 
-  #write(message: Out | PieceMessage): Promise<void> {
+  #write(message: Out | PieceMessage): Promise<boolean> {
     return new Promise(resolve => {
-      this.#send([this.#brands.outgoing, message], undefined, undefined, () => resolve());
+      this.#send([this.#brands.outgoing, message], undefined, undefined, error => resolve(error === null));
     });
   }
 }

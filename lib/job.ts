@@ -37,6 +37,8 @@ export interface Alone {
   isSuspect: boolean;
   /** What became of the last attempt. */
   failure: unknown;
+  /** How many workers were shot while it was being sent to them. */
+  shots: number;
 }
 
-export const alone = (timeoutMs = Infinity): Alone => ({ timeoutMs, attempt: 1, isSuspect: false, failure: undefined });
+export const alone = (timeoutMs = Infinity): Alone => ({ timeoutMs, attempt: 1, isSuspect: false, failure: undefined, shots: 0 });

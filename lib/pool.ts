@@ -54,7 +54,7 @@ import type { Remains } from './worker-process.ts';
 const SILENCE_MS = 50;
 /** Step 2 of terminate comes at the latest this long after step 1. */
 const ANSWER_MS = 500;
-/** So many workers in a row that left without having finished a job, and the pool fails. */
+/** So many workers in a row that left without having finished a job, and the pool fails; so many shot while they were sent the same job, and it is rejected. */
 const FRUITLESS_WORKERS = 3;
 /** The longest that a timer can wait: what holds the event loop while work is pending. */
 const FOR_EVER_MS = 2 ** 31 - 1;
@@ -562,7 +562,13 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (events.workerLeft.hasSubscribers && worker.pid !== 0) events.workerLeft.publish({ pool: this, error: undefined, ...report });
 
     if (this.#end !== undefined) this.#ledger.overtaken(unstarted, 'pending', this.#end);
-    else for (const entry of unstarted.reverse()) this.#putBack(entry);
+    else {
+      const sent = report.signal !== null && remains.started.length === 0 ? unstarted[0] : undefined;
+      for (const entry of unstarted.reverse()) {
+        if (entry === sent && this.#isShotAgain(entry)) this.#settle(entry, 'rejected', new WorkerExitError(report));
+        else this.#putBack(entry);
+      }
+    }
 
     if (this.#end !== undefined && (this.#phase === 'terminating' || started.length > 1)) this.#ledger.overtaken(started, 'lost', this.#end);
     else if (started.length > 1) for (const entry of started.reverse()) this.#putBackAlone(entry);
@@ -574,9 +580,15 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (this.#phase === 'running' && worker.isToBeReplaced) {
       this.#died++;
       if (!worker.wasReady) this.#diedStarting(round, report, cause);
-      else this.#countFruitless(report, cause, worker.leftEarly || (remains.started.length === 0 && (report.signal === null || remains.unstarted.length > 0)));
+      else this.#countFruitless(report, cause, worker.leftEarly || (remains.started.length === 0 && report.signal === null));
     }
     this.#advance();
+  }
+
+  /** A worker was shot while a job was being sent to it, a large one: after some of them, it may be its size that kills them. */
+  #isShotAgain(entry: Entry<JobOf<Module>>): boolean {
+    entry.alone ??= alone();
+    return ++entry.alone.shots === FRUITLESS_WORKERS;
   }
 
   // ---- Workers that cannot start, or do not stay

@@ -78,9 +78,11 @@ export class WorkerProcess<Job> {
   /** The messages of jobs that it was given and has not answered yet, the oldest first; of that one, so many have their result. */
   #given: Entry<Job>[][] = [];
   #answered = 0;
-  /** A message that waits for a large job to cross. No worker can have started these jobs. */
+  /** Those of a message that waits for a large job to cross, or could not be sent. No worker can have started them. */
   #crossing: Entry<Job>[] = [];
   #lastSettled: Entry<Job> | undefined;
+  /** The job that a loop put a value for last. */
+  #lastPut: Entry<Job> | undefined;
   #settledCount = 0;
   #givenTotal = 0;
 
@@ -307,9 +309,7 @@ export class WorkerProcess<Job> {
     const mustWait = this.#channel.hasLarge;
     if (mustWait) {
       this.#crossing = entries;
-      const isInVain = (): boolean => this.#told === 'stop' || !this.#isChannelOpen;
-      await this.#channel.sendLarge(isInVain);
-      if (isInVain()) return;
+      if (!await this.#channel.sendLarge(() => this.#told === 'stop' || !this.#isChannelOpen)) return;
       this.#crossing = [];
     }
     this.#hand(message, entries);
@@ -320,7 +320,11 @@ export class WorkerProcess<Job> {
   /** From here on its jobs may be started. */
   #hand(message: JobsMessage, entries: Entry<Job>[]): void {
     this.#given.push(entries);
-    void this.#channel.send(message);
+    void this.#channel.send(message).then(hasLeft => {
+      if (hasLeft) return; // else it is dead already, and its end will be heard soon
+      this.#given = this.#given.filter(each => each !== entries);
+      this.#crossing.push(...entries);
+    });
     const [entry] = entries;
     if (entry === undefined || entry.alone === null) return;
     const { alone } = entry;
@@ -436,7 +440,10 @@ export class WorkerProcess<Job> {
   #valuePut({ id, value }: { id: number; value: Wire }): void {
     const entry = [this.#current, this.#lastSettled].find(candidate => candidate?.id === id);
     if (entry === undefined) this.#broken(`a value for job ${id}, which it does not have`);
-    else this.#owner.valuePut(entry, this.#channel.read(value));
+    else {
+      this.#lastPut = entry;
+      this.#owner.valuePut(entry, this.#channel.read(value));
+    }
   }
 
   #settle(fate: Fate, wire?: Wire, values?: Segments): void {
@@ -506,8 +513,10 @@ export class WorkerProcess<Job> {
     this.#callOffTimeout();
     clearTimeout(this.#idleTimer);
     const thrown = this.#thrown === undefined ? {} : { error: this.#thrown.error };
-    // Where it could not say so: any job of its first message, since it starts none before the results of the last one have left.
-    const startedCount = this.#startedSaid ?? (this.wasReady && this.#given[0] !== undefined ? this.#given[0].length - this.#answered : 0);
+    // Where it could not say so: any job of its first message, since it starts none before the results of the last one have left; but
+    // of a loop that one alone which it put a value for, since it gets none before its word has left that this one is done.
+    const hasPut = this.#current !== undefined && this.#current === this.#lastPut;
+    const startedCount = this.#startedSaid ?? (hasPut ? 1 : this.wasReady && this.#given[0] !== undefined ? this.#given[0].length - this.#answered : 0);
     const jobs = this.#takeGiven();
     this.#owner.gone(this, {
       started: jobs.slice(0, startedCount),

@@ -249,7 +249,7 @@ function flush(): Promise<void> {
 }
 
 /** Takes out what is there, and returns what sends it. */
-function takeResults(): () => Promise<void> {
+function takeResults(): () => Promise<unknown> {
   const message: ResultsMessage = { type: 'results', outcomes, segments: batch.take(), elapsedMs: workedMs, memoryBytes: tellsMemory ? process.memoryUsage.rss() : 0 };
   const count = settled;
   outcomes = [];

@@ -3,6 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { WorkerExitError, WorkerStartError } from 'drainpool';
 import { dies, exits, isReplaced, limited, stays, table } from './support/faults.ts';
@@ -65,6 +67,22 @@ describe('a worker that', { concurrency: 2 }, () => {
     assertSum(report);
     assert.deepEqual([report.lost, report.pending, report.workers[0]?.signal], [[{ fault: 'flood' }], [{ good: 2 }], 'SIGTERM']);
     await nobodyIsLeft();
+  });
+
+  it('is dead when it is sent its first jobs costs nothing: no message of them has left', limited, async t => {
+    let shots = 0;
+    const shoot = (event: unknown): void => {
+      const { pid } = Object(event);
+      if (shots++ > 0) return;
+      process.kill(pid, 'SIGKILL');
+      while (readdirSync(`/proc/${pid}/task`).length > 1 || !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')); // its parent is here
+    };
+    subscribe('drainpool:worker:ready', shoot);
+    t.after(() => unsubscribe('drainpool:worker:ready', shoot));
+    const pool = poolOf<Faults>(t, 'faults', { workers: 1 });
+    assert.deepEqual(await Promise.all([1, 2, 3].map(good => pool.run({ good }))), [1, 2, 3]);
+    const { report } = await finish(pool);
+    assert.deepEqual(report.workers.map(({ signal, jobs }) => [signal, jobs]), [['SIGKILL', 0], [null, 3]]);
   });
 
   it('is stopped waits, and goes on where it was continued', limited, async t => {

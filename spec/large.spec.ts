@@ -2,7 +2,11 @@
 // them, and Ctrl-C at any moment: no hang, and every result that arrives is whole.
 
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, it } from 'node:test';
+import type { TestContext } from 'node:test';
+import { WorkerExitError } from 'drainpool';
+import { workPool } from './support/pool.ts';
 import { Program } from './support/program.ts';
 
 const program = (args: string[]): Program => new Program(new URL('./fixtures/large.js', import.meta.url), args);
@@ -44,4 +48,35 @@ describe('a large result', () => {
       }
     });
   }
+});
+
+describe('a large job', { timeout: 120_000 }, () => {
+  const LARGE = 150_000_000;
+
+  /** Shoots so many workers while the job is sent to them. */
+  async function shooting(t: TestContext, times: number): Promise<ReturnType<typeof workPool>> {
+    const pool = workPool(t, { workers: 1 });
+    let shots = 0;
+    const shoot = (event: unknown): void => {
+      const { id, pid } = Object(event);
+      if (id === 1 && shots++ < times) process.kill(pid, 'SIGKILL');
+    };
+    subscribe('drainpool:job:given', shoot);
+    t.after(() => unsubscribe('drainpool:job:given', shoot));
+    assert.equal(await pool.run({ do: 'echo', value: 'ready' }), 'ready');
+    return pool;
+  }
+
+  it('goes to another worker when the one that it is sent to is shot, twice if need be', async t => {
+    const pool = await shooting(t, 2);
+    const value = await pool.run({ do: 'echo', value: Buffer.alloc(LARGE, 7) });
+    assert.ok(value instanceof Uint8Array && value.length === LARGE && value.every(byte => byte === 7));
+    assert.equal(pool.stats().workers.replaced, 2);
+  });
+
+  it('is rejected when three workers were shot while it was sent to them, and the pool goes on', async t => {
+    const pool = await shooting(t, 3);
+    await assert.rejects(pool.run({ do: 'echo', value: Buffer.alloc(LARGE) }), WorkerExitError);
+    assert.equal(await pool.run({ do: 'echo', value: 'next' }), 'next');
+  });
 });

@@ -50,6 +50,15 @@ describe('a manual loop', { concurrency: 2 }, () => {
     assert.equal(report.fulfilled, 3);
   });
 
+  it('that is shot after it put a value is charged with that job: no job of the message is put twice', async t => {
+    const pool = poolOf<Loop>(t, 'loop', { workers: 1, chunkSize: 7 });
+    await pool.jobs.putAll(Array.from({ length: 14 }, (_, n): LoopJob => n === 3 ? { put: 2, thenDie: true } : { put: 1 }));
+    const { report, results } = await finish(pool);
+    const once = Array.from({ length: 14 }, (_, n): [number, unknown] => [n, '1 of 1']);
+    assert.deepEqual(valuesOf(results), [...once.slice(0, 3), [3, '1 of 2'], [3, '2 of 2'], [3, 'rejected'], ...once.slice(4)]);
+    assert.deepEqual([report.fulfilled, report.rejected, report.values, report.workers.length], [13, 1, 15, 2]);
+  });
+
   it('that asks for two jobs at once is done with the first when it gets the second', async t => {
     const pool = poolOf<Loop>(t, 'loop', { workers: 1 });
     for (const job of [{ askTwice: true }, { put: 1 }, { put: 1 }] satisfies LoopJob[]) void pool.jobs.put(job);

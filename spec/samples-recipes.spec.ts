@@ -105,7 +105,7 @@ describe('progress', () => {
       screen += text;
     }
     assert.match(screen, /\r\x1b\[K░{30} 0\/400  0\/s  …  2 of 2 workers busy/);
-    assert.match(screen, /\r\ninterrupted: 0 done, 2 lost, 398 pending\r\n$/);
+    assert.match(screen, /\r\ninterrupted: 0 done, (?:2 lost, 398|1 lost, 399) pending\r\n$/); // the second had its job, but may not have started it
   });
 });
 
