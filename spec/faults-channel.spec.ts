@@ -5,10 +5,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { WorkerStartError } from 'drainpool';
+import { WorkerExitError } from 'drainpool';
 import { dies, exits, isReplaced, leaves, limited, stays, table } from './support/faults.ts';
 import type { Faults, Row } from './support/faults.ts';
-import { assertSum, finish, poolOf } from './support/pool.ts';
+import { finish, poolOf } from './support/pool.ts';
 import { Program } from './support/program.ts';
 import { words } from './support/words.ts';
 
@@ -35,16 +35,15 @@ const said: Row[] = [
 describe('a job whose worker', { concurrency: 2 }, () => table(said));
 
 describe('a worker that', { concurrency: 2 }, () => {
-  it('disowns every job that it starts is given up after the third: no job is tried without end', limited, async t => {
+  it('disowns a job that it starts has it tried three times: no job is tried without end, and the others go on', limited, async t => {
     const { stdio, nobodyIsLeft } = words(t);
     const pool = poolOf<Faults>(t, 'faults', { workers: 1, stdio });
     void pool.jobs.put({ fault: 'disown and die' });
     void pool.jobs.put({ good: 1 });
-    pool.jobs.close();
-    const error = await pool.join().catch((reason: unknown) => reason);
-    assert.ok(error instanceof WorkerStartError && error.report !== null);
-    assertSum(error.report);
-    assert.deepEqual([error.report.pending.length, error.report.workers.length], [2, 3]);
+    const { report, results } = await finish(pool);
+    assert.deepEqual(results.map(({ id, status }) => [id, status]), [[0, 'rejected'], [1, 'fulfilled']]);
+    assert.ok('reason' in results[0]! && results[0].reason instanceof WorkerExitError);
+    assert.deepEqual(report.workers.map(({ signal }) => signal), ['SIGKILL', 'SIGKILL', 'SIGKILL', null]);
     await nobodyIsLeft();
   });
 

@@ -70,16 +70,16 @@ describe('a worker that', { concurrency: 2 }, () => {
   });
 
   it('is dead when it is sent its first jobs costs nothing: no message of them has left', limited, async t => {
+    const pool = poolOf<Faults>(t, 'faults', { workers: 1 });
     let shots = 0;
     const shoot = (event: unknown): void => {
-      const { pid } = Object(event);
-      if (shots++ > 0) return;
+      const { pool: whose, pid } = Object(event);
+      if (whose !== pool || shots++ > 0) return;
       process.kill(pid, 'SIGKILL');
       while (readdirSync(`/proc/${pid}/task`).length > 1 || !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')); // its parent is here
     };
     subscribe('drainpool:worker:ready', shoot);
     t.after(() => unsubscribe('drainpool:worker:ready', shoot));
-    const pool = poolOf<Faults>(t, 'faults', { workers: 1 });
     assert.deepEqual(await Promise.all([1, 2, 3].map(good => pool.run({ good }))), [1, 2, 3]);
     const { report } = await finish(pool);
     assert.deepEqual(report.workers.map(({ signal, jobs }) => [signal, jobs]), [['SIGKILL', 0], [null, 3]]);

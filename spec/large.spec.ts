@@ -58,8 +58,8 @@ describe('a large job', { timeout: 120_000 }, () => {
     const pool = workPool(t, { workers: 1 });
     let shots = 0;
     const shoot = (event: unknown): void => {
-      const { id, pid } = Object(event);
-      if (id === 1 && shots++ < times) process.kill(pid, 'SIGKILL');
+      const { pool: whose, id, pid } = Object(event);
+      if (whose === pool && id === 1 && shots++ < times) process.kill(pid, 'SIGKILL');
     };
     subscribe('drainpool:job:given', shoot);
     t.after(() => unsubscribe('drainpool:job:given', shoot));
