@@ -129,7 +129,9 @@ describe('workers that', { concurrency: 2 }, () => {
     const pool = poolOf<typeof import('./fixtures/slow-start.ts')>(t, 'slow-start', { workers: 2, stdio });
     for (let n = 0; n < 20; n++) void pool.jobs.put(n);
     const rounds = 6;
-    for (let nth = 1; nth <= rounds + 2; nth++) process.kill(pidIn(await said(';', nth), nth), nth <= rounds ? 'SIGKILL' : 'SIGWINCH');
+    for (let nth = 1; nth <= rounds; nth++) process.kill(pidIn(await said(';', nth), nth), 'SIGKILL');
+    const text = await said(';', rounds + 2); // both at once: one that is ready first does all jobs, and no other is started
+    for (const nth of [rounds + 1, rounds + 2]) process.kill(pidIn(text, nth), 'SIGWINCH');
     const { report, results } = await finish(pool);
     assert.deepEqual([report.outcome, report.fulfilled, report.workers.length], ['completed', 20, rounds + 2]);
     assert.deepEqual(results.map(result => 'value' in result && result.value), Array.from({ length: 20 }, (_, n) => n));
