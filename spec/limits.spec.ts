@@ -112,7 +112,9 @@ describe('timeoutMs', { concurrency: 2, timeout: 120_000 }, () => {
     const pool = poolOf<typeof import('./fixtures/late.ts')>(t, 'late', { workers: 1, timeoutMs: SHORT_MS });
     assert.ok(await errorOf(pool.run(1)) instanceof JobTimeoutError);
     const { report } = await finish(pool);
-    assert.deepEqual([report.fulfilled, report.rejected, report.workers.map(({ exitCode }) => exitCode)], [0, 1, [0]]);
+    assert.deepEqual([report.fulfilled, report.rejected, report.workers.length], [0, 1, 1]);
+    const [worker] = report.workers;
+    assert.ok(worker?.exitCode === 0 || worker?.signal === 'SIGTERM', 'in order, unless the machine was so loaded that its word came late');
   });
 
   it('of 0 is over at once', async t => {
