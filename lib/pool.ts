@@ -372,16 +372,14 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #giveTo(worker: WorkerProcess<JobOf<Module>>, first: Entry<JobOf<Module>>, hasMore: boolean): void {
     const queue = first.caller === null ? this.#queue : this.#calls;
     const most = first.alone !== null ? 1 : Math.min(this.#chunks.size(this.#waitingCount, this.#settings.workers, hasMore), worker.jobsLeft);
-    let next: Entry<JobOf<Module>> | undefined = first;
     let count = 0;
     const take = (): Entry<JobOf<Module>> | undefined => {
-      const entry = next;
-      if (entry === undefined || count === most) return undefined;
+      const entry = queue.peek(); // not before: a getter of the job before it may have changed what waits
+      if (count === most || entry?.id !== first.id + count || (count > 0 && entry.alone !== null)) return undefined;
       queue.shift();
       entry.state = 'given';
       entry.pid = worker.pid;
-      next = queue.peek();
-      if (next?.id !== first.id + ++count || next.alone !== null) next = undefined;
+      count++;
       return entry;
     };
     if (first.caller !== null && worker.isLoop) {

@@ -398,6 +398,16 @@ describe('ending', () => {
     assert.deepEqual(outcomes, ['completed', 'terminated']);
   });
 
+  it('by a getter of a job that is being packed leaves those behind it pending, each once', async t => {
+    const pool = workPool(t, { workers: 1, chunkSize: 7 });
+    await pool.run({ do: 'echo', value: 'ready' });
+    void pool.jobs.put({ do: 'echo', get value() { void pool.terminate(); return 1; } });
+    for (let i = 0; i < 3; i++) void pool.jobs.put({ do: 'echo', value: i });
+    const report = await pool.join();
+    assertSum(report);
+    assert.deepEqual([report.submitted, report.fulfilled, report.lost.length + report.pending.length, new Set([...report.lost, ...report.pending]).size], [5, 1, 4, 4]);
+  });
+
   for (const [manner, bytes] of [['as a whole', 50_000_000], ['in pieces', 100_000_000]] as const) {
     it(`while a large job is still crossing ${manner} leaves it pending`, async t => {
       const pool = workPool(t, { workers: 1 });
