@@ -27,7 +27,7 @@ export interface PoolOptions<Data = any> {
   interruptPolicy?: 'terminate' | 'finish';
   /** Interrupts the pool when it aborts. Default: none. */
   signal?: AbortSignal;
-  /** How long a worker that is cleaning up, or that survives SIGTERM, has until SIGKILL: milliseconds >= 0. Default: 5000. */
+  /** How long a worker that is cleaning up, printing its last lines, or surviving SIGTERM has until SIGKILL: milliseconds >= 0. Default: 5000. */
   graceMs?: number;
   /**
    * The promise of `put()` stays pending while more than this many jobs wait: an integer >= 1. It counts
@@ -115,9 +115,7 @@ export function inheritedFlags(flags: readonly string[]): string[] {
 export function settings(options: PoolOptions): Settings {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) throw wrong(TypeError, 'the options', 'an object', options);
   const known = defaults();
-  for (const name of Object.keys(options)) {
-    checkName(name, Object.keys(known), 'create a pool');
-  }
+  for (const name of Object.keys(options)) checkName(name, Object.keys(known), 'create a pool');
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const all: Settings = { ...known, ...given };
   for (const name of ['workers', 'jobCapacity', 'resultCapacity', 'maxJobsPerWorker', 'maxWorkerMemory'] as const) {

@@ -5,23 +5,21 @@
 // - It starts no job before the last message of results has left the process.
 // - From a result's return until it has left, and from `stopping` on, it swallows SIGTERM.
 
-import process from 'node:process';
 import { setImmediate, setTimeout } from 'node:timers';
 import { Batch, Channel, packReason, Segments } from './ipc.ts';
 import type { JobOutcome, JobsMessage, ResultsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
 import { parseToWorker, WORKER_MARK } from './protocol.ts';
 import type { JobContext, JobReader, ResultWriter } from './types.ts';
 
-const [incoming = '', outgoing = '', ...ignoredSignals] = process.argv.splice(2);
-
 // A job may overwrite what is global, with the fake timers of a test say: what this program needs it takes now.
-const { Promise } = globalThis;
+const { process, Promise } = globalThis; // an import of node:process would open stdin, stdout and stderr, and make pipes non-blocking
 const { nextTick } = process;
 const on = process.on.bind(process);
 const off = process.off.bind(process);
 const { isView } = ArrayBuffer;
 const exitProcess = process.exit.bind(process);
 const now = performance.now.bind(performance);
+const [incoming = '', outgoing = '', ...ignoredSignals] = process.argv.splice(2);
 
 const ours = new Set<unknown>();
 /** Somebody removed a listener of ours, by `process.removeAllListeners()` say: this worker leaves between two jobs. */
@@ -122,7 +120,8 @@ async function run(href: string, workerData: Wire): Promise<void> {
     const failure = channel.stage(packReason(reason));
     await channel.sendLarge();
     await channel.send({ type: 'failed', during, reason: failure });
-    return exit(1);
+    phase = 'left';
+    return exitProcess(1);
   }
   if (stopping) return;
   phase = 'working';
@@ -134,7 +133,7 @@ async function run(href: string, workerData: Wire): Promise<void> {
 
 /** Asked to leave: hands back what has not started and lets the job that runs fulfil, for a moment. */
 function stop(): void {
-  if (stopping) return;
+  if (stopping) return giveUp();
   sayStopping();
   dropUnstarted();
   if (phase === 'starting') void leave();
@@ -190,7 +189,9 @@ function sayStopping(): void {
 
 async function leave(): Promise<void> {
   await flush();
-  if (!stopping) sayStopping();
+  const isInOrder = !stopping;
+  const stopped = new Promise<void>(resolve => { giveUp = resolve; });
+  if (isInOrder) sayStopping();
   try {
     await teardown?.();
   } catch (error) {
@@ -199,12 +200,17 @@ async function leave(): Promise<void> {
   const error = thrown === undefined ? undefined : channel.stage(packReason(thrown.error));
   await channel.sendLarge();
   await channel.send({ type: 'end-of-results', failed: thrown !== undefined, error });
-  exit(thrown === undefined ? 0 : 1);
+  phase = 'left';
+  if (isInOrder) await Promise.race([outputWritten(), stopped]);
+  exitProcess(thrown === undefined ? 0 : 1);
 }
 
-function exit(code: number): void {
-  phase = 'left';
-  exitProcess(code);
+/** Resolves when readers have taken what jobs wrote to pipes: Node's exit forgets it. Only where something is under way, as a look opens stdout and stderr. */
+async function outputWritten(): Promise<void> {
+  if (!process.getActiveResourcesInfo().some(name => name.endsWith('WriteWrap'))) return;
+  for (const stream of [process.stdout, process.stderr]) {
+    if (stream.writable) await new Promise<unknown>(resolve => stream.on('error', resolve).write('', resolve));
+  }
 }
 
 let lateError: unknown;

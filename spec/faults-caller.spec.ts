@@ -16,7 +16,7 @@ type Pool = ProcessPool<Faults>;
 const never = { fault: 'say and never' };
 
 /** A pool with both workers in a job that never ends, and three good ones waiting. */
-async function busy(t: TestContext): Promise<{ pool: Pool; nobodyIsLeft: () => Promise<void> }> {
+async function busy(t: TestContext): Promise<{ pool: Pool; nobodyIsLeft: () => Promise<string> }> {
   const { stdio, said, nobodyIsLeft } = words(t);
   const pool = poolOf<Faults>(t, 'faults', { workers: 2, stdio });
   for (let i = 0; i < 2; i++) void pool.jobs.put(never);

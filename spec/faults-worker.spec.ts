@@ -2,10 +2,13 @@
 // that did it. Signals, ends, late errors, listeners and globals that it destroys; then what several workers do at once.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { readdirSync, readFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import type { TestContext } from 'node:test';
 import { WorkerExitError, WorkerStartError } from 'drainpool';
 import { dies, exits, isReplaced, limited, stays, table } from './support/faults.ts';
 import type { Faults, Row } from './support/faults.ts';
@@ -53,11 +56,10 @@ const surroundings: Row[] = [
 describe('a job that', { concurrency: 2 }, () => table([...signals, ...ends, ...surroundings]));
 
 describe('a worker that', { concurrency: 2 }, () => {
-  it('floods a stdout that nobody reads blocks, and terminate ends it', limited, async t => {
-    const deaf = spawn('sleep', ['1000'], { stdio: ['pipe', 'ignore', 'ignore'] });
-    t.after(() => deaf.kill());
+  it('floods a pipe that nobody reads blocks, and terminate ends it', limited, async t => {
+    const unread = unreadPipe(t);
     const { stdio: [, stdout], said, nobodyIsLeft } = words(t);
-    const pool = poolOf<Faults>(t, 'faults', { workers: 1, stdio: ['ignore', deaf.stdin, stdout] });
+    const pool = poolOf<Faults>(t, 'faults', { workers: 1, stdio: ['ignore', unread, stdout] });
     const before = pool.run({ good: 1 });
     void pool.jobs.put({ fault: 'flood' });
     void pool.jobs.put({ good: 2 });
@@ -67,6 +69,32 @@ describe('a worker that', { concurrency: 2 }, () => {
     assertSum(report);
     assert.deepEqual([report.lost, report.pending, report.workers[0]?.signal], [[{ fault: 'flood' }], [{ good: 2 }], 'SIGTERM']);
     await nobodyIsLeft();
+  });
+
+  it('has much to say says it before it leaves, however slow its reader', limited, async t => {
+    const { stdio, nobodyIsLeft } = words(t);
+    const pool = poolOf<Faults>(t, 'faults', { workers: 1, stdio });
+    void pool.jobs.put({ fault: 'write much' });
+    const { report } = await finish(pool);
+    assert.equal(report.workers[0]?.exitCode, 0);
+    assert.ok((await nobodyIsLeft()).endsWith('xthe end'));
+  });
+
+  it('says much to a pipe that nobody reads has graceMs for it', limited, async t => {
+    const pool = poolOf<Faults>(t, 'faults', { workers: 1, stdio: ['ignore', unreadPipe(t), 'inherit'], graceMs: 200 });
+    void pool.jobs.put({ fault: 'write much' });
+    const { report } = await finish(pool);
+    assert.deepEqual([report.outcome, report.fulfilled, report.workers[0]?.signal], ['completed', 1, 'SIGKILL']);
+  });
+
+  it('says much to a pipe that nobody reads leaves at once on terminate', limited, async t => {
+    const { stdio: [, stderr], said } = words(t);
+    const pool = poolOf<Faults>(t, 'faults', { workers: 1, stdio: ['ignore', unreadPipe(t), stderr], env: { ...process.env, SAYS_LAST: '1' } });
+    void pool.jobs.put({ fault: 'write much' });
+    pool.jobs.close();
+    await said('tearing down');
+    const { outcome, workers } = await pool.terminate();
+    assert.deepEqual([outcome, workers[0]?.exitCode], ['terminated', 0]);
   });
 
   it('is dead when it is sent its first jobs costs nothing: no message of them has left', limited, async t => {
@@ -155,4 +183,15 @@ describe('workers that', { concurrency: 2 }, () => {
 /** The pid that was said as the nth. */
 function pidIn(text: string, nth = 1): number {
   return Number([...text.matchAll(/in (\d+);/g)][nth - 1]?.[1]);
+}
+
+/** A pipe that nobody reads, open to be written to. */
+function unreadPipe(t: TestContext): number {
+  const folder = mkdtempSync(join(tmpdir(), 'drainpool-'));
+  const path = join(folder, 'unread');
+  execFileSync('mkfifo', [path]);
+  const pipe = openSync(path, 'r+'); // to read and to write: neither waits for somebody else
+  t.after(() => closeSync(pipe));
+  rmSync(folder, { recursive: true });
+  return pipe;
 }

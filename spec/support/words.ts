@@ -10,8 +10,8 @@ export interface Words {
   stdio: Extract<PoolOptions['stdio'], readonly unknown[]>;
   /** Resolves, to all that was said, when the word was said so often. */
   said(word: string, times?: number): Promise<string>;
-  /** Resolves when the last process that holds this stdout is gone, this one aside. */
-  nobodyIsLeft(): Promise<void>;
+  /** Resolves, to all that was said, when the last process that holds this stdout is gone, this one aside. */
+  nobodyIsLeft(): Promise<string>;
 }
 
 export function words(t: TestContext): Words {
@@ -32,6 +32,7 @@ export function words(t: TestContext): Words {
     nobodyIsLeft: async () => {
       cat.stdin.destroy();
       await finished(cat.stdout);
+      return text;
     },
   };
 }
