@@ -344,7 +344,7 @@ describe('minWorkers', { concurrency: 2, timeout: 120_000 }, () => {
   });
 });
 
-describe('idleTimeoutMs', { concurrency: 2, timeout: 120_000 }, () => {
+describe('idleTimeoutMs', { concurrency: 2, timeout: 300_000 }, () => {
   it('lets a worker leave in order that has had no job, and the next job has a new one', async t => {
     const { stdio, said } = words(t);
     const pool = limits(t, { idleTimeoutMs: SHORT_MS, stdio });
@@ -356,7 +356,7 @@ describe('idleTimeoutMs', { concurrency: 2, timeout: 120_000 }, () => {
     assert.equal(pool.stats().workers.replaced, 0);
   });
 
-  it('loses no job that is put at the very moment at which a worker leaves, a thousand times', { timeout: 280_000 }, async t => {
+  it('loses no job that is put at the very moment at which a worker leaves, a thousand times', async t => {
     const moments = 500;
     const pools = [0, 1].map(() => limits(t, { idleTimeoutMs: 0 }));
     const reports = await Promise.all(pools.map(async pool => {
