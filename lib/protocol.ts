@@ -39,14 +39,12 @@ export interface JobsMessage {
   segments: Segment[];
 }
 
-/** The sentinel: after the jobs before it there are no more. Each worker gets one. */
-export interface EndOfJobsMessage {
-  type: 'end-of-jobs';
-}
-
-/** Leave: hand back what has not started, send what is done, clean up. */
-export interface StopMessage {
-  type: 'stop';
+/**
+ * `end-of-jobs` is the sentinel: after the jobs before it there are no more, each worker gets one. `stop`: leave; hand back what has not
+ * started, send what is done, clean up. `give-back`: hand back what has not started, as other workers are idle.
+ */
+export interface OrderMessage {
+  type: 'end-of-jobs' | 'stop' | 'give-back';
 }
 
 /** Give up the job that runs, if it still is the one with this id: its signal aborts for this reason. */
@@ -56,12 +54,7 @@ export interface CancelMessage {
   reason: Wire;
 }
 
-/** Hand back what has not started: other workers are idle. */
-export interface GiveBackMessage {
-  type: 'give-back';
-}
-
-export type ToWorker = InitMessage | JobsMessage | EndOfJobsMessage | StopMessage | CancelMessage | GiveBackMessage;
+export type ToWorker = InitMessage | JobsMessage | OrderMessage | CancelMessage;
 
 /** The worker's first word: its module is set up, and it has ignored the interrupt signals since before it was loaded. */
 export interface ReadyMessage {

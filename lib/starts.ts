@@ -7,8 +7,10 @@ const START_AFTER_SIGNAL_MS = 100;
 
 export class Starts {
   readonly #resume: () => void;
-  #round = 0;
-  #failedRounds = 0;
+  /** What a start is to be remembered by: those of one round that fail count once, as they died of the same thing. */
+  round = 0;
+  /** How many rounds in a row failed. */
+  failedRounds = 0;
   #pause: NodeJS.Timeout | undefined;
 
   /** @param resume Called when starts are allowed again. */
@@ -20,18 +22,8 @@ export class Starts {
     return this.#pause !== undefined;
   }
 
-  /** What a start is to be remembered by: those of one round that fail count once, as they died of the same thing. */
-  get round(): number {
-    return this.#round;
-  }
-
-  /** How many rounds in a row failed. */
-  get failedRounds(): number {
-    return this.#failedRounds;
-  }
-
   succeeded(): void {
-    this.#failedRounds = 0;
+    this.failedRounds = 0;
   }
 
   diedBySignal(): void {
@@ -40,9 +32,9 @@ export class Starts {
 
   /** Whether it may be tried again. */
   died(round: number): boolean {
-    if (round !== this.#round) return true;
-    this.#round++;
-    const ms = START_AGAIN_MS[this.#failedRounds++];
+    if (round !== this.round) return true;
+    this.round++;
+    const ms = START_AGAIN_MS[this.failedRounds++];
     if (ms !== undefined) this.#wait(ms);
     return ms !== undefined;
   }

@@ -1,7 +1,7 @@
 // The parent's handle on one worker: starts the process, gives it jobs, hears what came of them, and knows
 // when it is really gone. It reports to an owner, and knows neither the queues nor why a worker should end.
 //
-// - A worker answers in the order in which it was given jobs, so a plain first-in-first-out tells which is meant.
+// - given.ts keeps account of its jobs: what it has, what may have started, what has not.
 // - Gone means two things: its exit was seen, and its channel was read to the end. Node 20 tells of the
 //   channel first, Node 26 of the exit. A message that a kill cut short is dropped by Node with the channel.
 
@@ -11,6 +11,7 @@ import { randomUUID } from 'node:crypto';
 import { extname } from 'node:path';
 import { deadline } from './deadline.ts';
 import { ProtocolError } from './errors.ts';
+import { Given } from './given.ts';
 import { Batch, Channel, packReason, Segments } from './ipc.ts';
 import type { Packed } from './ipc.ts';
 import type { Alone, Entry, Fate } from './job.ts';
@@ -75,19 +76,7 @@ export class WorkerProcess<Job> {
   #told: 'nothing' | 'end-of-jobs' | 'stop' = 'nothing';
   #kind: ReadyMessage['kind'] = 'function';
 
-  /** The messages of jobs that it was given and has not answered yet, the oldest first; of that one, so many have their result. */
-  #given: Entry<Job>[][] = [];
-  #answered = 0;
-  /** Those of a message that waits for a large job to cross, or could not be sent. No worker can have started them. */
-  #crossing: Entry<Job>[] = [];
-  #lastSettled: Entry<Job> | undefined;
-  /** The job that a loop put a value for last. */
-  #lastPut: Entry<Job> | undefined;
-  #settledCount = 0;
-  #givenTotal = 0;
-
-  /** How many of the oldest jobs have started, where the worker could say so. */
-  #startedSaid: number | undefined;
+  readonly #given = new Given<Job>();
   #sendsLargeResult = false;
   #isCancelling = false;
   #leftEarly = false;
@@ -148,11 +137,11 @@ export class WorkerProcess<Job> {
   }
 
   get hasJob(): boolean {
-    return this.#given.length > 0 || this.#crossing.length > 0;
+    return this.#given.messages > 0 || this.#given.isCrossing;
   }
 
   get givenCount(): number {
-    return this.#given.reduce((sum, { length }) => sum + length, this.#crossing.length) - this.#answered;
+    return this.#given.jobs;
   }
 
   get isLoop(): boolean {
@@ -165,8 +154,8 @@ export class WorkerProcess<Job> {
 
   /** Whether one more message of jobs may be sent, where `window` of them may be under way. */
   hasRoom(window: number): boolean {
-    if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#isPutDown || this.#isAskedBack || this.#crossing.length > 0) return false;
-    return this.#given.length === 0 || (this.#given.length < window && this.#current?.alone === null);
+    if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#isPutDown || this.#isAskedBack || this.#given.isCrossing) return false;
+    return this.#given.messages === 0 || (this.#given.messages < window && this.#given.current?.alone === null);
   }
 
   /** Whether it has been told to leave. */
@@ -182,12 +171,12 @@ export class WorkerProcess<Job> {
 
   /** How many more jobs it may ever have. */
   get jobsLeft(): number {
-    return (this.#settings.maxJobsPerWorker ?? Infinity) - this.#givenTotal;
+    return (this.#settings.maxJobsPerWorker ?? Infinity) - this.#given.total;
   }
 
   /** Whether the pool may SIGTERM it after `stop`: it does not answer, and not because it is sending a large result or being sent a large job. */
   get isDeaf(): boolean {
-    return (this.#phase === 'starting' || (this.#phase === 'ready' && this.#given.length > 0)) && !this.#sendsLargeResult;
+    return (this.#phase === 'starting' || (this.#phase === 'ready' && this.#given.messages > 0)) && !this.#sendsLargeResult;
   }
 
   /** Whether it left of its own accord: a manual loop that returned early, or threw. */
@@ -220,7 +209,7 @@ export class WorkerProcess<Job> {
     }
     const [first] = entries;
     if (first !== undefined) {
-      this.#givenTotal += entries.length;
+      this.#given.total += entries.length;
       void this.#cross({ type: 'jobs', firstId: first.id, attempt: first.alone?.attempt ?? 1, jobs, segments: batch.take() }, entries);
     }
     return entries;
@@ -228,19 +217,19 @@ export class WorkerProcess<Job> {
 
   /** Has it give up a job: its signal aborts, and if it neither settles the job nor leaves it is ended. */
   cancel(entry: Entry<Job>, reason: unknown): void {
-    if (this.#current !== entry) return; // still crossing: then it is told when it has it
+    if (this.#given.current !== entry) return; // still crossing: then it is told when it has it
     this.#isCancelling = true;
     const packed = packReason(reason); // only read by the job's signal: a large one is not worth its way
     void this.#channel.send({ type: 'cancel', id: entry.id, reason: sizeOf(packed) > FULL_MESSAGE_BYTES ? undefined : packed });
     this.#callOffTimeout();
     this.#callOffTimeout = deadline(CANCEL_ANSWER_MS, () => {
-      if (this.#current === entry && this.#phase === 'ready') this.kill('SIGTERM');
+      if (this.#given.current === entry && this.#phase === 'ready') this.kill('SIGTERM');
     });
   }
 
   /** Whether it may be asked for jobs back: none is on its way that would be taken for one of them. */
   get hasToSpare(): boolean {
-    return this.givenCount > 1 && this.#crossing.length === 0 && !this.#isAskedBack && this.#told === 'nothing';
+    return this.#given.jobs > 1 && !this.#given.isCrossing && !this.#isAskedBack && this.#told === 'nothing';
   }
 
   /** Whether it sits on jobs behind one that takes long. */
@@ -260,7 +249,7 @@ export class WorkerProcess<Job> {
       this.#isUnneeded = true;
       this.#endWithin(this.#graceMs);
     }
-    if (this.#told !== 'nothing' || this.#crossing.length > 0) return;
+    if (this.#told !== 'nothing' || this.#given.isCrossing) return;
     this.#told = 'end-of-jobs';
     clearTimeout(this.#idleTimer);
     void this.#channel.send({ type: 'end-of-jobs' });
@@ -308,9 +297,8 @@ export class WorkerProcess<Job> {
   async #cross(message: JobsMessage, entries: Entry<Job>[]): Promise<void> {
     const mustWait = this.#channel.hasLarge;
     if (mustWait) {
-      this.#crossing = entries;
+      this.#given.cross(entries);
       if (!await this.#channel.sendLarge(() => this.#told === 'stop' || !this.#isChannelOpen)) return;
-      this.#crossing = [];
     }
     this.#hand(message, entries);
     if (this.jobsLeft <= 0) this.endOfJobs();
@@ -319,11 +307,9 @@ export class WorkerProcess<Job> {
 
   /** From here on its jobs may be started. */
   #hand(message: JobsMessage, entries: Entry<Job>[]): void {
-    this.#given.push(entries);
+    this.#given.hand(entries);
     void this.#channel.send(message).then(hasLeft => {
-      if (hasLeft) return; // else it is dead already, and its end will be heard soon
-      this.#given = this.#given.filter(each => each !== entries);
-      this.#crossing.push(...entries);
+      if (!hasLeft) this.#given.notSent(entries); // its end will be heard soon
     });
     const [entry] = entries;
     if (entry === undefined || entry.alone === null) return;
@@ -371,11 +357,11 @@ export class WorkerProcess<Job> {
       case 'stopping':
         this.#phase = 'leaving';
         this.#leftEarly = !this.#isCancelling && (this.#told === 'nothing' || (this.#told === 'end-of-jobs' && this.hasJob));
-        this.#startedSaid = message.started;
+        this.#given.started = message.started;
         this.#endWithin(this.#graceMs);
         break;
       case 'exiting':
-        this.#startedSaid = message.started;
+        this.#given.started = message.started;
         this.#cause = this.#channel.read(message.error);
         break;
       case 'end-of-results':
@@ -388,7 +374,7 @@ export class WorkerProcess<Job> {
   }
 
   #results({ outcomes, segments, elapsedMs, memoryBytes }: ResultsMessage): void {
-    const before = this.#settledCount;
+    const before = this.#given.answeredTotal;
     const values = new Segments(segments);
     for (const outcome of outcomes) {
       if (!isTagged(outcome)) this.#settle('fulfilled', outcome, values);
@@ -396,7 +382,7 @@ export class WorkerProcess<Job> {
       else if ('rejected' in outcome) this.#settle('rejected', outcome.rejected);
       else this.#settle('done');
     }
-    const settled = this.#settledCount - before;
+    const settled = this.#given.answeredTotal - before;
     if (settled > 0) this.#owner.measured(settled, elapsedMs);
     if (memoryBytes > (this.#settings.maxWorkerMemory ?? Infinity)) {
       this.#isTooLarge = true;
@@ -412,50 +398,22 @@ export class WorkerProcess<Job> {
     this.#idleTimer = setTimeout(() => this.#owner.idled(this), idleTimeoutMs).unref();
   }
 
-  /** The job that it has been given longest. */
-  get #current(): Entry<Job> | undefined {
-    return this.#given[0]?.[this.#answered];
-  }
-
-  /** Takes all jobs without a result out, in the order in which they were given. */
-  #takeGiven(): Entry<Job>[] {
-    const entries = this.#given.flat().slice(this.#answered);
-    this.#given = [];
-    this.#answered = 0;
-    return entries;
-  }
-
-  /** The newest so many jobs: any that were given since it was asked cannot be, as none are. */
   #takeBack(count: number): void {
     this.#isAskedBack = false;
-    if (count > this.givenCount) return this.#broken('more jobs back than it was given');
-    const entries = this.#takeGiven();
-    const back = entries.splice(entries.length - count);
-    if (entries.length > 0) this.#given.push(entries);
-    this.#givenTotal -= count;
-    this.#owner.givenBack(back);
+    const entries = this.#given.takeBack(count);
+    if (entries === undefined) this.#broken('more jobs back than it was given');
+    else this.#owner.givenBack(entries);
   }
 
-  /** A loop puts values for the job that it has, or, after the sentinel, for the last one that it had. */
   #valuePut({ id, value }: { id: number; value: Wire }): void {
-    const entry = [this.#current, this.#lastSettled].find(candidate => candidate?.id === id);
+    const entry = this.#given.put(id);
     if (entry === undefined) this.#broken(`a value for job ${id}, which it does not have`);
-    else {
-      this.#lastPut = entry;
-      this.#owner.valuePut(entry, this.#channel.read(value));
-    }
+    else this.#owner.valuePut(entry, this.#channel.read(value));
   }
 
   #settle(fate: Fate, wire?: Wire, values?: Segments): void {
-    const entry = this.#current;
+    const entry = this.#given.answer(this.isLoop);
     if (entry === undefined) return this.#broken('a result without a job');
-    if (this.isLoop) this.#lastSettled = entry; // a call would keep its value by it
-    this.#settledCount++;
-    if (++this.#answered === this.#given[0]?.length) {
-      this.#given.shift();
-      this.#answered = 0;
-    }
-    if (this.#startedSaid !== undefined) this.#startedSaid--;
     if (entry.alone !== null) {
       this.#callOffTimeout();
       this.#isCancelling = false;
@@ -505,7 +463,6 @@ export class WorkerProcess<Job> {
     this.#goneOnce();
   }
 
-  /** Here a job becomes one that may have started, or one that certainly has not. */
   #goneOnce(): void {
     if (this.#exit === undefined || this.#isChannelOpen || this.#isGone) return;
     this.#isGone = true;
@@ -513,17 +470,8 @@ export class WorkerProcess<Job> {
     this.#callOffTimeout();
     clearTimeout(this.#idleTimer);
     const thrown = this.#thrown === undefined ? {} : { error: this.#thrown.error };
-    // Where it could not say so: any job of its first message, since it starts none before the results of the last one have left; but
-    // of a loop that one alone which it put a value for, since it gets none before its word has left that this one is done.
-    const hasPut = this.#current !== undefined && this.#current === this.#lastPut;
-    const startedCount = this.#startedSaid ?? (hasPut ? 1 : this.wasReady && this.#given[0] !== undefined ? this.#given[0].length - this.#answered : 0);
-    const jobs = this.#takeGiven();
-    this.#owner.gone(this, {
-      started: jobs.slice(0, startedCount),
-      unstarted: [...jobs.slice(startedCount), ...this.#crossing],
-      cause: this.#cause,
-      report: { pid: this.pid, ...this.#exit, jobs: this.#settledCount, ...thrown },
-    });
+    const report = { pid: this.pid, ...this.#exit, jobs: this.#given.answeredTotal, ...thrown };
+    this.#owner.gone(this, { ...this.#given.remains(this.wasReady), cause: this.#cause, report });
   }
 }
 

@@ -12,12 +12,13 @@ const RANKS: readonly (readonly string[])[] = [
   ['types.ts'],
   ['aborts.ts', 'chunks.ts', 'deadline.ts', 'errors.ts', 'events.ts', 'guard.ts', 'interrupt.ts', 'options.ts', 'protocol.ts', 'source.ts', 'starts.ts'],
   ['ipc.ts', 'job.ts', 'queue.ts'],
-  ['calls.ts', 'ledger.ts', 'map.ts', 'worker-process.ts', 'worker.ts'],
+  ['calls.ts', 'given.ts', 'ledger.ts', 'map.ts', 'worker.ts'],
+  ['worker-process.ts'],
   ['pool.ts'],
   ['index.ts'],
 ];
 /** Lines of code: neither empty nor comment alone. */
-const MOST_LINES = 2870;
+const MOST_LINES = 2890;
 /** They are its start-up time. */
 const MOST_FILES_IN_A_WORKER = 3;
 
