@@ -35,7 +35,7 @@ export class Guard {
 
   /** Calls back when the guard is gone as well: at once if there was none. */
   end(callback: () => void): void {
-    if (this.#shell === undefined) return callback();
+    if (this.#shell?.pid === undefined) return callback(); // nor may one that could not be started be sent a signal: it goes anywhere
     this.#ended.add(callback);
     this.#shell.kill('SIGKILL');
   }
