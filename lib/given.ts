@@ -58,11 +58,12 @@ export class Given<Job> {
 
   /** Takes out the job that has its result; of a loop it is remembered, for the values that come after the sentinel. */
   answer(isLoop: boolean): Entry<Job> | undefined {
-    const entry = this.current;
-    if (entry === undefined) return undefined;
+    const message = this.#messages[0];
+    if (message === undefined) return undefined;
+    const entry = message[this.#answered]!; // a message that is all answered is taken out
     if (isLoop) this.#lastAnswered = entry; // a call would keep its value by it
     this.answeredTotal++;
-    if (++this.#answered === this.#messages[0]?.length) {
+    if (++this.#answered === message.length) {
       this.#messages.shift();
       this.#answered = 0;
     }

@@ -12,6 +12,9 @@ type Summed = typeof import('./fixtures/sum.ts');
 
 const valuesOf = (results: { id: number }[]): [number, unknown][] => results.map(result => [result.id, 'value' in result ? result.value : 'rejected']);
 
+/** Each takes less than a second: after this long something hangs. */
+const limited = { timeout: 60_000 };
+
 describe('a manual loop', { concurrency: 2 }, () => {
   it('reads jobs until the sentinel, and puts any number of values for each', async t => {
     const pool = poolOf<Loop>(t, 'loop', { workers: 2 });
@@ -59,8 +62,8 @@ describe('a manual loop', { concurrency: 2 }, () => {
     assert.deepEqual([report.fulfilled, report.rejected, report.values, report.workers.length], [13, 1, 15, 2]);
   });
 
-  it('that asks for two jobs at once is done with the first when it gets the second', async t => {
-    const pool = poolOf<Loop>(t, 'loop', { workers: 1 });
+  for (const chunkSize of [1, 3]) it(`that asks for two jobs at once is done with the first when it gets the second, or would have to wait for it, with chunkSize ${chunkSize}`, limited, async t => {
+    const pool = poolOf<Loop>(t, 'loop', { workers: 1, chunkSize });
     for (const job of [{ askTwice: true }, { put: 1 }, { put: 1 }] satisfies LoopJob[]) void pool.jobs.put(job);
     const { report, results } = await finish(pool);
     assert.equal(report.fulfilled, 3);
@@ -127,7 +130,7 @@ describe('a manual loop', { concurrency: 2 }, () => {
     assert.deepEqual(valuesOf(results), [[1, { jobId: 1, attempt: 1, aborted: false }]]);
   });
 
-  it('that ignores the stop cannot put any more, and its job is lost', async t => {
+  it('that ignores the stop cannot put any more, and its job is lost', limited, async t => {
     const { stdio, said } = words(t);
     const pool = poolOf<Loop>(t, 'loop', { workers: 1, stdio });
     void pool.jobs.put({ late: true });
@@ -137,7 +140,7 @@ describe('a manual loop', { concurrency: 2 }, () => {
     await said('Cannot put a result as the worker is leaving');
   });
 
-  it('that does not look at its puts is not ended by one that comes too late: it cleans up', async t => {
+  it('that does not look at its puts is not ended by one that comes too late: it cleans up', limited, async t => {
     const { stdio, said } = words(t);
     const pool = poolOf<Loop>(t, 'loop', { workers: 1, stdio });
     void pool.jobs.put({ late: true, unseen: true });
