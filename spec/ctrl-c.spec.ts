@@ -7,7 +7,7 @@ import { Program } from './support/program.ts';
 
 const fixture = new URL('./fixtures/ctrl-c.js', import.meta.url);
 
-/** Each program puts 2 quick jobs for each worker and then 3 long ones (20 if they are large); in the phase `teardown` none. */
+/** Each program puts 2 quick jobs for each worker and then 3 long ones (100 if they are large); in the phase `teardown` none. */
 interface Phase {
   name: string;
   /** The word that says that it is in the phase, once, or once for each worker. */
@@ -54,7 +54,7 @@ describe('Ctrl-C', { concurrency: 2 }, () => {
       assert.equal(report.outcome, 'interrupted');
       assert.equal(report.signal, 'SIGINT');
       assert.equal(report.exitCode, 130);
-      const submitted = phase.name === 'teardown' ? 2 * workers : phase.name === 'large' ? 22 * workers : 5 * workers;
+      const submitted = phase.name === 'teardown' ? 2 * workers : phase.name === 'large' ? 102 * workers : 5 * workers;
       assert.equal(report.submitted, submitted);
       assert.equal(report.fulfilled + report.rejected + report.lost + report.pending, submitted);
       assert.equal(report.rejected, 0);

@@ -131,8 +131,7 @@ describe('hash-tree', () => {
     for (let i = 0; i < 200; i++) writeFileSync(join(tree, `small ${i}`), `${i}`);
     endless(tree, 'endless');
     const program = await running(t, tree, BATCHED, ['--workers', '1']);
-    const worker = Number(spawnSync('pgrep', ['-f', '-P', String(program.pid), 'lib/worker'], { encoding: 'utf8' }).stdout);
-    assert.ok(worker > 0, 'it has no worker');
+    const [worker = assert.fail('it has no worker')] = program.workers;
     process.kill(worker, 'SIGKILL');
     const { code, stderr } = await program.ended;
     assert.match(linesOf(tree).map(line => line['error'] ?? '').join(''), /SIGKILL/);

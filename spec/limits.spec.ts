@@ -67,8 +67,8 @@ describe('timeoutMs', { concurrency: 2, timeout: 120_000 }, () => {
     const { stdio, said } = words(t);
     const pool = limits(t, { stdio });
     const pid = await pool.run({ do: 'pid' });
-    assert.ok(await errorOf(pool.run({ do: 'let go' }, { timeoutMs: SHORT_MS })) instanceof JobTimeoutError);
-    await said(`aborted by JobTimeoutError ERR_JOB_TIMEOUT ${SHORT_MS}`);
+    assert.ok(await errorOf(pool.run({ do: 'let go' }, { timeoutMs: 10 * SHORT_MS })) instanceof JobTimeoutError);
+    await said(`aborted by JobTimeoutError ERR_JOB_TIMEOUT ${10 * SHORT_MS}`);
     assert.equal(await pool.run({ do: 'pid' }), pid);
     assert.equal(pool.stats().workers.replaced, 0);
   });
@@ -87,7 +87,7 @@ describe('timeoutMs', { concurrency: 2, timeout: 120_000 }, () => {
   it('has the worker leave in order whose job survives SIGTERM and ends after all: the next one does not wait for SIGKILL', async t => {
     const pool = limits(t, { graceMs: 60_000 });
     const pid = await pool.run({ do: 'pid' });
-    assert.ok(await errorOf(pool.run({ do: 'until SIGTERM and longer', ms: 2 * AMPLE_MS }, { timeoutMs: SHORT_MS })) instanceof JobTimeoutError);
+    assert.ok(await errorOf(pool.run({ do: 'until SIGTERM and longer', ms: 4 * AMPLE_MS }, { timeoutMs: 10 * SHORT_MS })) instanceof JobTimeoutError);
     assert.notEqual(await pool.run({ do: 'pid' }), pid);
     const { report } = await finish(pool);
     assert.deepEqual(report.workers.map(({ exitCode }) => exitCode), [0, 0]);

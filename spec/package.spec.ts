@@ -17,8 +17,8 @@ describe('the package', () => {
   let tarball = '';
   before(() => {
     folder = mkdtempSync(join(tmpdir(), 'drainpool-package-'));
-    execFileSync('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], { cwd: root, stdio: 'pipe' });
-    tarball = join(folder, readdirSync(folder)[0] ?? '');
+    execFileSync('npm', ['pack', '--ignore-scripts', '--cache', join(folder, 'cache'), '--pack-destination', folder], { cwd: root, stdio: 'pipe' });
+    tarball = join(folder, readdirSync(folder).find(name => name.endsWith('.tgz')) ?? '');
     mkdirSync(join(folder, 'node_modules'));
     execFileSync('tar', ['xzf', tarball, '-C', join(folder, 'node_modules')]);
     execFileSync('mv', ['package', 'drainpool'], { cwd: join(folder, 'node_modules') });

@@ -1,11 +1,13 @@
 // ProcessPool: what a program sees that puts jobs, reads results, joins, and ends the pool by itself.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { JobLostError, PoolClosedError, ProcessPool } from 'drainpool';
 import type { Result } from 'drainpool';
 import { assertSum, finish, fixture, poolOf, workPool } from './support/pool.ts';
+import { until } from './support/until.ts';
 import { words } from './support/words.ts';
 
 type Echo = (job: unknown) => unknown;
@@ -337,7 +339,9 @@ describe('ending', () => {
       void pool.jobs.put({ do: 'deaf', word: 'cannot be terminated' });
       await said('cannot be terminated');
       for (let press = 0; press < (interruptPolicy === 'finish' ? 3 : 2); press++) {
+        const heard = once(process, 'SIGURG');
         for (let again = 0; again < 10; again++) process.kill(process.pid, 'SIGURG');
+        await heard;
         await setTimeout(150); // a press apart
       }
       const report = await pool.join();
@@ -349,12 +353,14 @@ describe('ending', () => {
     const pool = poolOf<Echo>(t, 'echo', { interruptSignals: ['SIGURG'] });
     void pool.jobs.put('unread');
     const { outcome } = await (pool.jobs.close(), pool.join());
-    const own = (): void => {};
+    let heard = 0;
+    const own = (): void => { heard++; };
     process.on('SIGURG', own);
     t.after(() => process.off('SIGURG', own));
     const listeners: number[] = [];
     for (let press = 0; press < 2; press++) {
       process.kill(process.pid, 'SIGURG');
+      await until(() => heard > press);
       await setTimeout(150); // a press apart
       listeners.push(process.listenerCount('SIGURG') - 1);
     }

@@ -75,6 +75,7 @@ describe('retry-backoff', () => {
   it('ends its pauses at Ctrl-C', limited, async t => {
     const retry = start(t, compiled('retry-backoff'), ['--base-ms', FOR_EVER_MS]);
     await retry.says(/[bc] is busy, try 1/, 2);
+    await retry.says(/a done/);
     await retry.says(/d given up/);
     await retry.press();
     const { code, stdout, stderr } = await retry.ended;

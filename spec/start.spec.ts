@@ -164,8 +164,8 @@ describe('a worker module that', { concurrency: 2 }, () => {
     assert.ok(error instanceof WorkerStartError);
     assert.match(error.message, /ends before it is ready, 4 times in a row, with exit code 9/);
     const exitCodes = error.report?.workers.map(({ exitCode }) => exitCode) ?? [];
-    assert.ok(exitCodes.length > 4 && exitCodes.length <= 8, 'two workers were tried four times, the last two at once');
-    assert.deepEqual(exitCodes.slice(0, 7), [9, 9, 9, 9, 9, 9, 9]);
+    assert.ok(exitCodes.length >= 4 && exitCodes.length <= 8, 'two workers were tried four times at most, at once or one after the other');
+    assert.deepEqual(exitCodes.slice(0, 4), [9, 9, 9, 9]);
   });
 
   it('is killed before it is ready is replaced', async t => {
