@@ -113,7 +113,7 @@ describe('Chunks', () => {
   });
 });
 
-describe('chunkSize', { concurrency: 2, timeout: 120_000 }, () => {
+describe('chunkSize', { concurrency: 2, timeout: 240_000 }, () => {
   for (const chunkSize of [1, 7, 'auto'] as const) {
     it(`${chunkSize} gives the same results as any other: jobs and values are snapshots, and errors stay with their job`, async t => {
       const pool = poolOfChunks(t, { workers: 2, chunkSize });
@@ -243,7 +243,7 @@ describe('chunkSize', { concurrency: 2, timeout: 120_000 }, () => {
     assert.match(stdout, /^each once, in the middle$/m);
   });
 
-  it('is handed back behind a job that takes long, when another worker is idle and nothing waits', { timeout: 60_000 }, async t => {
+  it('is handed back behind a job that takes long, when another worker is idle and nothing waits', { timeout: 180_000 }, async t => {
     const pool = workPool(t, { workers: 2, chunkSize: 7 });
     await Promise.all([pool.run({ do: 'spin', ms: 50 }), pool.run({ do: 'spin', ms: 50 })]);
     void pool.jobs.put({ do: 'never' });

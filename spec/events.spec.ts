@@ -13,7 +13,7 @@ import { Program } from './support/program.ts';
 import { words } from './support/words.ts';
 
 /** Each test takes a second or two: after this long something hangs. */
-const limited = { timeout: 60_000 };
+const limited = { timeout: 180_000 };
 
 type Payload = Record<string, unknown>;
 type Heard = [name: string, payload: Payload];

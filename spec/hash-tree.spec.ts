@@ -24,7 +24,7 @@ const BATCHED = 192;
 const ENDLESS_BYTES = 2 ** 40;
 
 /** Each test takes a second or two: after this long something hangs. */
-const limited = { timeout: 60_000 };
+const limited = { timeout: 180_000 };
 
 const SUM = String.raw`(\d+) done, (\d+) failed, [\d.]+ MB in [\d.]+ s, [\d.]+ MB/s`;
 /** All that may be on stderr: progress now and then, and the summary. */
@@ -176,7 +176,7 @@ describe('hash-tree', () => {
     assert.equal(new Set(linesOf(tree).map(bytesOf)).size, 20_001);
   });
 
-  it('ends with the lines of one uninterrupted run when it is interrupted at ten random moments and resumed', { timeout: 120_000 }, async t => {
+  it('ends with the lines of one uninterrupted run when it is interrupted at ten random moments and resumed', { timeout: 240_000 }, async t => {
     const tree = makeTree(t);
     const count = 10_000;
     for (let i = 0; i < 50; i++) writeFileSync(join(tree, `${i}`), Buffer.alloc(1000 * (i + 1), `${i} `));

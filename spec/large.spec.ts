@@ -51,7 +51,7 @@ describe('a large result', () => {
   }
 });
 
-describe('a large job', { timeout: 120_000 }, () => {
+describe('a large job', { timeout: 240_000 }, () => {
   const LARGE = 150_000_000;
 
   /** Shoots so many workers while the job is sent to them. */

@@ -35,7 +35,7 @@ function folder(t: TestContext): string {
   return path;
 }
 
-describe('timeoutMs', { concurrency: 2, timeout: 120_000 }, () => {
+describe('timeoutMs', { concurrency: 2, timeout: 240_000 }, () => {
   it('of the pool rejects a job that takes longer, by name and code', async t => {
     const pool = limits(t, { timeoutMs: SHORT_MS });
     void pool.jobs.put({ do: 'never' });
@@ -167,7 +167,7 @@ describe('timeoutMs', { concurrency: 2, timeout: 120_000 }, () => {
   });
 });
 
-describe('retries', { concurrency: 2, timeout: 120_000 }, () => {
+describe('retries', { concurrency: 2, timeout: 240_000 }, () => {
   it('tries a job again whose worker died, by `run`, from the queue and in a map', async t => {
     const pool = limits(t, { workers: 2, retries: 2 });
     const job: Job = { do: 'die', before: 3 };
@@ -233,7 +233,7 @@ describe('retries', { concurrency: 2, timeout: 120_000 }, () => {
   }
 });
 
-describe('a run with a signal', { concurrency: 2, timeout: 120_000 }, () => {
+describe('a run with a signal', { concurrency: 2, timeout: 240_000 }, () => {
   it('that is cancelled while its job, a large one, is on its way is over at once, and its worker free for the next', async t => {
     const pool = poolOf<typeof import('./fixtures/work.ts')>(t, 'work', { workers: 1, retries: 3 });
     await pool.run({ do: 'pid' });
@@ -246,7 +246,7 @@ describe('a run with a signal', { concurrency: 2, timeout: 120_000 }, () => {
   });
 });
 
-describe('a run whose signal aborts with a reason', { timeout: 120_000 }, () => {
+describe('a run whose signal aborts with a reason', { timeout: 240_000 }, () => {
   it('that is large rejects with it, and spares its worker the reading', async t => {
     const pool = limits(t);
     await pool.run({ do: 'pid' });
@@ -259,7 +259,7 @@ describe('a run whose signal aborts with a reason', { timeout: 120_000 }, () => 
   });
 });
 
-describe('maxJobsPerWorker', { concurrency: 2, timeout: 120_000 }, () => {
+describe('maxJobsPerWorker', { concurrency: 2, timeout: 240_000 }, () => {
   for (const chunkSize of ['auto', 1, 7] as const) {
     it(`lets no worker have more jobs, with chunkSize ${chunkSize}`, async t => {
       const { stdio, said } = words(t);
@@ -302,7 +302,7 @@ describe('maxJobsPerWorker', { concurrency: 2, timeout: 120_000 }, () => {
   });
 });
 
-describe('maxWorkerMemory', { concurrency: 2, timeout: 120_000 }, () => {
+describe('maxWorkerMemory', { concurrency: 2, timeout: 240_000 }, () => {
   it('has a worker replaced after the job that made it hold more', async t => {
     const { stdio, said } = words(t);
     const pool = limits(t, { maxWorkerMemory: 200_000_000, stdio });
@@ -317,7 +317,7 @@ describe('maxWorkerMemory', { concurrency: 2, timeout: 120_000 }, () => {
   });
 });
 
-describe('minWorkers', { concurrency: 2, timeout: 120_000 }, () => {
+describe('minWorkers', { concurrency: 2, timeout: 240_000 }, () => {
   it('are started before there is a job, and replaced when they die', async t => {
     const { stdio, said } = words(t);
     const pool = limits(t, { workers: 3, minWorkers: 2, stdio });

@@ -13,7 +13,7 @@ type Summed = typeof import('./fixtures/sum.ts');
 const valuesOf = (results: { id: number }[]): [number, unknown][] => results.map(result => [result.id, 'value' in result ? result.value : 'rejected']);
 
 /** Each takes less than a second: after this long something hangs. */
-const limited = { timeout: 60_000 };
+const limited = { timeout: 180_000 };
 
 describe('a manual loop', { concurrency: 2 }, () => {
   it('reads jobs until the sentinel, and puts any number of values for each', async t => {

@@ -22,7 +22,7 @@ type Job = Parameters<Calls['default']>[0];
 /** Jobs with a timeout travel alone: none is under way behind one that waits. */
 const alone = { timeoutMs: 1_000_000 };
 /** Each test takes a second or two: after this long something hangs. */
-const limited = { timeout: 60_000 };
+const limited = { timeout: 180_000 };
 
 const callPool = (t: TestContext, options: PoolOptions = {}): ProcessPool<Calls> => poolOf<Calls>(t, 'calls', options);
 const range = (count: number): number[] => Array.from({ length: count }, (_, n) => n);

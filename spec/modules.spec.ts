@@ -16,7 +16,7 @@ import { Program } from './support/program.ts';
 import type { Ended } from './support/program.ts';
 
 /** Each test takes a second or two: after this long something hangs. */
-const limited = { timeout: 60_000 };
+const limited = { timeout: 180_000 };
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const source = (name: string): URL => pathToFileURL(join(root, 'spec', 'fixtures', name));

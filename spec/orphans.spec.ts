@@ -9,7 +9,7 @@ import { Guard } from '../lib/guard.ts';
 import { workPool } from './support/pool.ts';
 import { Program } from './support/program.ts';
 
-const limited = { timeout: 60_000 };
+const limited = { timeout: 180_000 };
 
 function start(t: TestContext, name: string, args: string[]): Program {
   const program = new Program(new URL(`./fixtures/${name}.js`, import.meta.url), args);

@@ -16,7 +16,7 @@ import { words } from './support/words.ts';
 type Calls = typeof import('./fixtures/calls.ts');
 
 /** Each test takes a second or two: after this long something hangs. */
-const limited = { timeout: 60_000 };
+const limited = { timeout: 180_000 };
 
 const callPool = (t: TestContext, options: PoolOptions = {}): ProcessPool<Calls> => poolOf<Calls>(t, 'calls', options);
 const listeners = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length;

@@ -17,7 +17,7 @@ const source = (name: string): URL => new URL(`../../samples/${name}.ts`, import
 const FORMS = process.features.typescript === 'strip' ? [compiled, source] : [compiled];
 
 /** Each test takes a few seconds: after this long something hangs. */
-const limited = { timeout: 120_000 };
+const limited = { timeout: 240_000 };
 const FOR_EVER_MS = '1000000000';
 /** Signals closer together than this are one press. */
 const SAME_PRESS_MS = 100;

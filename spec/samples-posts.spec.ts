@@ -13,7 +13,7 @@ const LONG = ['--job-ms', '3000'];
 const JOBS = [1, 2, 3, 4, 5, 6];
 
 /** Each test takes a few seconds: after this long something hangs. */
-const limited = { timeout: 60_000 };
+const limited = { timeout: 180_000 };
 
 function start(t: TestContext, name: string, args: readonly string[]): Program {
   const path = name.endsWith('.ts') ? `../../samples/${name}` : `../samples/${name}.js`;

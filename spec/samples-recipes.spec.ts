@@ -18,7 +18,7 @@ const MOST_LINES = 80;
 const FOR_EVER_MS = '1000000000';
 
 /** Each test takes a few seconds: after this long something hangs. */
-const limited = { timeout: 120_000 };
+const limited = { timeout: 240_000 };
 
 function start(t: TestContext, file: URL, args: readonly string[] = []): Program {
   const program = new Program(file, args, { execArgv: ['--no-warnings'] });

@@ -11,12 +11,12 @@ import type { PoolReport } from 'drainpool';
 const WORKER = new URL(import.meta.url.endsWith('.js') ? './word-count.js' : './word-count.ts', import.meta.url);
 const THIS_FILE = fileURLToPath(import.meta.url);
 
-it('closes and joins a pool whose work is done', { timeout: 60_000 }, async () => {
+it('closes and joins a pool whose work is done', { timeout: 180_000 }, async () => {
   await using pool = new ProcessPool<typeof import('./word-count.ts')>(WORKER, { workers: 1 });
   assert.ok(await pool.run(THIS_FILE) > 100);
 });
 
-it('terminates a pool with work under way, when the test throws', { timeout: 60_000 }, async () => {
+it('terminates a pool with work under way, when the test throws', { timeout: 180_000 }, async () => {
   let joined: Promise<PoolReport<string>> | undefined;
   await assert.rejects(async () => {
     await using pool = new ProcessPool<typeof import('./word-count.ts')>(WORKER, { workers: 1 });

@@ -14,7 +14,7 @@ import { ProcessPool } from 'drainpool';
 const beside = (name: string): URL => new URL(`./${name}${import.meta.url.endsWith('.js') ? '.js' : '.ts'}`, import.meta.url);
 const THIS_FILE = fileURLToPath(import.meta.url);
 
-it('ends by itself, and takes all that it started with it', { timeout: 60_000 }, async t => {
+it('ends by itself, and takes all that it started with it', { timeout: 180_000 }, async t => {
   const program = fileURLToPath(beside('count-words'));
   const child = spawn(process.execPath, [program, THIS_FILE], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
   const group = -(child.pid ?? assert.fail('The program was not started'));
@@ -30,7 +30,7 @@ it('ends by itself, and takes all that it started with it', { timeout: 60_000 },
   assert.deepEqual(await ended, [0, null]);
 });
 
-it('has no process and no listener left after `join()`', { timeout: 60_000 }, async t => {
+it('has no process and no listener left after `join()`', { timeout: 180_000 }, async t => {
   const listeners = process.listenerCount('SIGINT');
   const pool = new ProcessPool<typeof import('./word-count.ts')>(beside('word-count'), { workers: 2 });
   t.after(() => pool[Symbol.asyncDispose]());

@@ -12,7 +12,7 @@ type WordCount = typeof import('./word-count.ts');
 const WORKER = new URL(import.meta.url.endsWith('.js') ? './word-count.js' : './word-count.ts', import.meta.url);
 const THIS_FILE = fileURLToPath(import.meta.url);
 
-describe('word-count', { concurrency: true, timeout: 60_000 }, () => {
+describe('word-count', { concurrency: true, timeout: 180_000 }, () => {
   let pool: ProcessPool<WordCount>;
 
   before(() => { pool = new ProcessPool<WordCount>(WORKER, { workers: 1 }); });

@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url';
 const isCompiled = import.meta.url.endsWith('.js');
 const PROGRAM = fileURLToPath(new URL(isCompiled ? './count-words.js' : './count-words.ts', import.meta.url));
 
-it('prints at Ctrl-C what was counted, names what was not, and ends with 130', { timeout: 60_000 }, async t => {
+it('prints at Ctrl-C what was counted, names what was not, and ends with 130', { timeout: 180_000 }, async t => {
   const folder = mkdtempSync(join(tmpdir(), 'count-words-'));
   t.after(() => rmSync(folder, { recursive: true }));
   const [one, two, endless] = [join(folder, 'one'), join(folder, 'two'), join(folder, 'endless')];

@@ -25,17 +25,17 @@ function makeFolder(t: TestContext): string {
   return folder;
 }
 
-it('gives the number of words', { timeout: 60_000 }, async t => {
+it('gives the number of words', { timeout: 180_000 }, async t => {
   const file = join(makeFolder(t), 'text');
   writeFileSync(file, 'three short words');
   assert.equal(await makePool(t).run(file), 3);
 });
 
-it('rejects with the error of its work function, class, code and all', { timeout: 60_000 }, async t => {
+it('rejects with the error of its work function, class, code and all', { timeout: 180_000 }, async t => {
   await assert.rejects(makePool(t).run(join(makeFolder(t), 'no such file')), { name: 'Error', code: 'ENOENT', syscall: 'open' });
 });
 
-it('can be ended in the middle of a job that never ends', { timeout: 60_000 }, async t => {
+it('can be ended in the middle of a job that never ends', { timeout: 180_000 }, async t => {
   const fifo = join(makeFolder(t), 'fifo');
   execFileSync('mkfifo', [fifo]); // who opens it waits for a writer, and none comes
   const pool = makePool(t);

@@ -31,7 +31,7 @@ export const isReplaced: Expected = { fate: 'fulfilled', worker: 'is replaced' }
 export const exits = (exitCode: number, cause?: RegExp): Expected => ({ fate: 'worker died', exitCode, ...(cause === undefined ? {} : { cause }) });
 export const dies = (signal: NodeJS.Signals, cause?: RegExp): Expected => ({ fate: 'worker died', signal, ...(cause === undefined ? {} : { cause }) });
 
-export const limited = { timeout: 60_000 };
+export const limited = { timeout: 180_000 };
 
 const outcome = (expected: Expected): string => {
   switch (expected.fate) {
