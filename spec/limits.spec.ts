@@ -85,7 +85,7 @@ describe('timeoutMs', { concurrency: 2, timeout: 240_000 }, () => {
   }
 
   it('has the worker leave in order whose job survives SIGTERM and ends after all: the next one does not wait for SIGKILL', async t => {
-    const pool = limits(t, { graceMs: 60_000 });
+    const pool = limits(t, { graceMs: 600_000 });
     const pid = await pool.run({ do: 'pid' });
     assert.ok(await errorOf(pool.run({ do: 'until SIGTERM and longer', ms: 4 * AMPLE_MS }, { timeoutMs: 10 * SHORT_MS })) instanceof JobTimeoutError);
     assert.notEqual(await pool.run({ do: 'pid' }), pid);

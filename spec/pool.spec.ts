@@ -335,7 +335,7 @@ describe('ending', () => {
   it('by a signal: the first press finishes or stops, the next one stops or kills; presses within 100 ms are one', async t => {
     for (const interruptPolicy of ['terminate', 'finish'] as const) {
       const { stdio, said } = words(t);
-      const pool = workPool(t, { workers: 1, interruptPolicy, interruptSignals: ['SIGURG'], stdio, graceMs: 60_000 });
+      const pool = workPool(t, { workers: 1, interruptPolicy, interruptSignals: ['SIGURG'], stdio, graceMs: 600_000 });
       void pool.jobs.put({ do: 'deaf', word: 'cannot be terminated' });
       await said('cannot be terminated');
       for (let press = 0; press < (interruptPolicy === 'finish' ? 3 : 2); press++) {
