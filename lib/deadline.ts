@@ -1,5 +1,7 @@
 // A timer that judges nobody unheard: it knows when the process itself stood still.
 
+import { clearTimeout, now, setImmediate, setTimeout } from './time.ts';
+
 /** A timer that is later than this was held up: the event loop was blocked, or the process was stopped (Ctrl-Z). */
 const HELD_UP_MS = 100;
 /** What is granted again to those who were waited for, since they may have been stopped as well. */
@@ -11,10 +13,10 @@ const GRANTED_MS = 1000;
  */
 export function deadline(ms: number, judge: () => void): () => void {
   let calledOff = false;
-  const dueMs = performance.now() + ms;
+  const dueMs = now() + ms;
   const judgeSoon = (): void => { setImmediate(() => { if (!calledOff) judge(); }); };
   let timer = setTimeout(() => {
-    if (performance.now() - dueMs > HELD_UP_MS) timer = setTimeout(judgeSoon, Math.min(ms, GRANTED_MS));
+    if (now() - dueMs > HELD_UP_MS) timer = setTimeout(judgeSoon, Math.min(ms, GRANTED_MS));
     else judgeSoon();
   }, ms);
   return () => {

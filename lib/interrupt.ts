@@ -1,6 +1,8 @@
 // Turns signals into calls. One listener for each signal, shared by all who ask (eleven listeners would
 // print a warning), that goes when the last of them goes. It knows no pool.
 
+import { now } from './time.ts';
+
 /** A shell and npm may deliver one Ctrl-C twice: signals closer together than this are one press. */
 const SAME_PRESS_MS = 100;
 
@@ -15,7 +17,7 @@ const watches = new Map<NodeJS.Signals, Watch>();
 export function onInterrupt(signals: readonly NodeJS.Signals[], callback: (signal: NodeJS.Signals) => void): () => void {
   let lastPressMs = -Infinity;
   const press = (signal: NodeJS.Signals): void => {
-    const nowMs = performance.now();
+    const nowMs = now();
     if (nowMs - lastPressMs <= SAME_PRESS_MS) return;
     lastPressMs = nowMs;
     callback(signal);

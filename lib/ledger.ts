@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import { JobLostError } from './errors.ts';
 import type { WorkerStartError } from './errors.ts';
 import type { Entry } from './job.ts';
+import { now } from './time.ts';
 import type { Outcome, PoolReport, WorkerReport } from './types.ts';
 
 /** How many workers the report lists. */
@@ -26,7 +27,7 @@ export class Ledger<Job> {
   #lost: Entry<Job>[] = [];
   #pending: Entry<Job>[] = [];
   readonly #workers: WorkerReport[] = [];
-  readonly #createdMs = performance.now();
+  readonly #createdMs = now();
 
   /** How many jobs have no result yet. */
   get unsettled(): number {
@@ -70,7 +71,7 @@ export class Ledger<Job> {
       pending: inOrder(this.#pending),
       values: this.values,
       workers: this.#workers,
-      durationMs: performance.now() - this.#createdMs,
+      durationMs: now() - this.#createdMs,
     };
   }
 }

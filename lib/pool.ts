@@ -46,6 +46,7 @@ import { promised, WORKER_MARK } from './protocol.ts';
 import type { FailedMessage } from './protocol.ts';
 import { deferred, JobQueue, ResultQueue } from './queue.ts';
 import { Starts } from './starts.ts';
+import { clearInterval, clearTimeout, now, queueMicrotask, setImmediate, setInterval, setTimeout } from './time.ts';
 import type { DataOf, JobOf, PoolReport, PoolStats, ValueOf, WorkerReport } from './types.ts';
 import { SLOW_MS, WorkerProcess } from './worker-process.ts';
 import type { Remains } from './worker-process.ts';
@@ -355,7 +356,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (!workers.some(({ state }) => state === 'idle') || !workers.some(({ hasToSpare }) => hasToSpare)) return;
     this.#evenOutTimer = setTimeout(() => {
       this.#evenOutTimer = undefined;
-      const nowMs = performance.now();
+      const nowMs = now();
       for (const worker of this.#workers) if (worker.isSlow(nowMs)) worker.askBack();
       this.#evenOut();
     }, SLOW_MS).unref();
@@ -451,7 +452,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
           if (events.terminating.hasSubscribers && this.#phase === 'terminating') queueMicrotask(() => events.terminating.publish({ pool: this, step, pid: worker.pid }));
         },
         heard: () => {
-          this.#heardMs = performance.now();
+          this.#heardMs = now();
           this.#advance();
         },
         gone: (gone, remains) => this.#gone(gone, remains, round),
@@ -655,7 +656,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (this.#phase !== 'finishing') return;
     this.#phase = 'terminating';
     for (const worker of this.#workers) worker.stop(graceMs);
-    this.#heardMs = performance.now();
+    this.#heardMs = now();
     this.#awaitAnswers(this.#heardMs + ANSWER_MS);
     this.#advance();
   }
@@ -663,7 +664,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   /** Step 2 of terminate: SIGTERM to those that do not answer, once all are silent. Step 3 is a deadline of each worker. */
   #awaitAnswers(latestMs: number): void {
     this.#callOffJudgement = deadline(SILENCE_MS, () => {
-      const nowMs = performance.now();
+      const nowMs = now();
       if (nowMs - this.#heardMs < SILENCE_MS && nowMs < latestMs) return this.#awaitAnswers(latestMs);
       for (const worker of this.#workers) if (worker.isDeaf) worker.kill('SIGTERM');
     });

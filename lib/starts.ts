@@ -1,5 +1,7 @@
 // When a worker may be started again after others died before they were ready. It knows neither workers nor the pool.
 
+import { clearTimeout, setTimeout } from './time.ts';
+
 /** How long to wait before the next try, round by round: after the last one the pool fails. */
 const START_AGAIN_MS = [100, 200, 400];
 /** The same after a death by a signal, without limit. */

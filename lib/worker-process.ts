@@ -18,6 +18,7 @@ import type { Alone, Entry, Fate } from './job.ts';
 import type { Settings } from './options.ts';
 import { parseToParent } from './protocol.ts';
 import type { FailedMessage, JobOutcome, JobsMessage, PieceMessage, ReadyMessage, ResultsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
+import { clearTimeout, now, setTimeout } from './time.ts';
 import type { WorkerReport } from './types.ts';
 
 /** A worker that was told to give up its job has 50 ms to settle it, by its own clock; one that says nothing after this is deaf. */
@@ -85,7 +86,7 @@ export class WorkerProcess<Job> {
   #isBroken = false;
   #isAskedBack = false;
   #isUnneeded = false;
-  #heardMs = performance.now();
+  #heardMs = now();
   #cause: unknown;
   #thrown: { error: unknown } | undefined;
   #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | undefined;
@@ -323,7 +324,7 @@ export class WorkerProcess<Job> {
   }
 
   #hear(message: ToParent | PieceMessage | undefined): void {
-    this.#heardMs = performance.now();
+    this.#heardMs = now();
     try {
       if (!this.#isBroken) this.#understand(message); // else nothing that it says counts any more
     } catch (cause) {
