@@ -60,7 +60,12 @@ const FRUITLESS_WORKERS = 3;
 /** The longest that a timer can wait: what holds the event loop while work is pending. */
 const FOR_EVER_MS = 2 ** 31 - 1;
 
-const NO_OPTIONS = {};
+const NO_OPTIONS: CheckedOptions = { signal: undefined, timeoutMs: undefined };
+
+interface CheckedOptions {
+  signal: AbortSignal | undefined;
+  timeoutMs: number | undefined;
+}
 
 /** What a worker module is when nothing is said about it. */
 type AnyModule = (job: unknown) => unknown;
@@ -177,12 +182,13 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       },
     };
     try {
-      const { signal } = runOptions(options);
+      const checked = runOptions(options); // its getters have run by then: they may end the pool
+      const { signal } = checked;
       signal?.throwIfAborted();
       if (this.#end !== undefined) caller.overtake(this.#end.error ?? new JobLostError('pending', this.#end.outcome));
       else if (this.#queue.closed) throw new PoolClosedError();
       else {
-        const entry = this.#admit(job, caller, options);
+        const entry = this.#admit(job, caller, checked);
         if (signal !== undefined) ignoreAbort = onAbort(signal, () => this.#cancel(entry, signal.reason));
         this.#call(entry);
       }
@@ -280,7 +286,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   // ---- What comes in
 
-  #admit(job: JobOf<Module>, caller: Caller | null, { timeoutMs = this.#settings.timeoutMs, signal }: RunOptions = NO_OPTIONS): Entry<JobOf<Module>> {
+  #admit(job: JobOf<Module>, caller: Caller | null, { timeoutMs = this.#settings.timeoutMs, signal } = NO_OPTIONS): Entry<JobOf<Module>> {
     const isAlone = timeoutMs !== undefined || signal !== undefined;
     return { id: this.#ledger.submitted++, job, caller, state: 'waiting', pid: null, alone: isAlone ? alone(timeoutMs) : null };
   }
@@ -509,7 +515,9 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#putBack(entry);
   }
 
+  /** In front of all that waits. Once the pool has ended nothing waits any more: then it is pending, or lost if it may have started. */
   #putBack(entry: Entry<JobOf<Module>>): void {
+    if (this.#end !== undefined) return this.#ledger.overtaken([entry], 'pending', this.#end);
     entry.state = 'waiting';
     (entry.caller === null ? this.#queue : this.#calls).putBack(entry);
   }
@@ -717,14 +725,14 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 export const isWorker: boolean = WORKER_MARK in globalThis;
 
 /** @throws TypeError for an unknown option or a wrong shape, RangeError for a number out of range. */
-function runOptions(options: RunOptions): RunOptions {
+function runOptions(options: RunOptions): CheckedOptions {
   const action = 'run the job';
   if (typeof options !== 'object' || options === null) throw wrong(TypeError, 'the options', 'an object', options, action);
   for (const name of Object.keys(options)) checkName(name, ['signal', 'timeoutMs'], action);
   const { signal, timeoutMs } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong(TypeError, '`signal`', 'an AbortSignal', signal, action);
   if (timeoutMs !== undefined) checkMs('timeoutMs', timeoutMs, action);
-  return options;
+  return { signal, timeoutMs };
 }
 
 /** By Node's permission model: it will not pass. */

@@ -74,6 +74,15 @@ describe('a pool that', { concurrency: 2 }, () => {
     await nobodyIsLeft();
   });
 
+  it('is ended by a getter of the options of `run`, which is read once, rejects that call', limited, async t => {
+    const { pool, nobodyIsLeft } = await busy(t);
+    let reads = 0;
+    await assert.rejects(pool.run({ good: 1 }, { get timeoutMs() { reads++; void pool.terminate(); return 1000; } }), JobLostError);
+    assert.equal(reads, 1);
+    assertSum(await pool.join());
+    await nobodyIsLeft();
+  });
+
   it('runs jobs when it is ended leaves no promise pending, of hundreds', limited, async t => {
     const { pool, nobodyIsLeft } = await busy(t);
     const calls = Array.from({ length: 300 }, (_, n) => pool.run({ good: n }));
