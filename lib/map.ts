@@ -125,7 +125,8 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
     const call = this.#host.call(job, slot);
     if (call === undefined) throw new PoolClosedError();
     Object.assign(slot, call);
-    this.#slots.push(slot);
+    if (this.#state === 'open') this.#slots.push(slot);
+    else slot.callOff(); // it was left, or ended, by somebody who was told of the call
   }
 
   /** Gives what can be given, in order. */

@@ -1,13 +1,16 @@
 // An iterable or async iterable that jobs come from, read by somebody who may have to stop in the middle: also in the
 // middle of a wait for a value that never comes. It knows nothing of jobs.
 
+import { setImmediate } from './time.ts';
+
 type AnyIterator<Item> = Iterator<Item, unknown, undefined> | AsyncIterator<Item, unknown, undefined>;
 type Step<Item> = IteratorResult<Item, unknown> | 'closed';
 
 export class Source<Item> {
   readonly #iterator: AnyIterator<Item>;
   readonly #action: string;
-  #state: 'open' | 'closed' | 'over' = 'open';
+  /** `asked`: in the middle of a call of its `next()`. `closing`: it was closed in there. */
+  #state: 'open' | 'asked' | 'closing' | 'closed' | 'over' = 'open';
   #wake = (): void => {};
 
   /** @throws TypeError if it is none; `action` and `method` say in whose words. */
@@ -22,10 +25,32 @@ export class Source<Item> {
   /** The next step, at once where the iterator is a plain one. @throws what it throws; TypeError for a step that is no object. */
   next(): Step<Item> | Promise<Step<Item>> {
     if (this.#state === 'closed') return 'closed';
-    this.#state = 'over'; // unless it gives one more
-    const next = this.#iterator.next();
-    if (!isPromiseLike(next)) return this.#checked(next);
-    this.#state = 'open';
+    const next = this.#ask();
+    return isPromiseLike(next) ? this.#later(next) : this.#checked(next);
+  }
+
+  /** Tells the iterator that nobody will ask again, if it is not at its end. Nobody waits for it, nor hears what it throws then. */
+  close(): void {
+    if (this.#state === 'asked') this.#state = 'closing'; // a generator cannot be closed while it runs
+    if (this.#state !== 'open') return;
+    this.#state = 'closed';
+    this.#wake();
+    void closeIterator(this.#iterator);
+  }
+
+  #ask(): ReturnType<AnyIterator<Item>['next']> {
+    this.#state = 'asked';
+    try {
+      return this.#iterator.next();
+    } catch (reason) {
+      this.#state = 'over';
+      throw reason;
+    }
+  }
+
+  #later(next: PromiseLike<IteratorResult<Item, unknown>>): Promise<Step<Item>> {
+    if (this.#state === 'asked') this.#state = 'open';
+    else setImmediate(() => this.#closeNow()); // one that closed the queue as its last act is at its end by then
     return new Promise((resolve, reject) => {
       this.#wake = () => resolve('closed');
       next.then(step => resolve(this.#checked(step)), reason => {
@@ -35,19 +60,22 @@ export class Source<Item> {
     });
   }
 
-  /** Tells the iterator that nobody will ask again, if it is not at its end. Nobody waits for it, nor hears what it throws then. */
-  close(): void {
-    if (this.#state !== 'open') return;
-    this.#state = 'closed';
-    this.#wake();
-    void closeIterator(this.#iterator);
+  #closeNow(): void {
+    if (this.#state !== 'closing') return;
+    this.#state = 'open';
+    this.close();
   }
 
   #checked(step: IteratorResult<Item, unknown>): Step<Item> {
-    if (this.#state === 'closed') return 'closed';
+    const state = this.#state;
+    if (state === 'closed') return 'closed';
+    this.#state = 'over'; // unless it gives one more
     if (Object(step) !== step) throw new TypeError(`Cannot ${this.#action} as \`next()\` of the iterator must give an object: received ${String(step)}`);
-    this.#state = step.done === true ? 'over' : 'open';
-    return step;
+    if (step.done === true) return step;
+    this.#state = 'open';
+    if (state !== 'closing') return step;
+    this.close();
+    return 'closed';
   }
 }
 
