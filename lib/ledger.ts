@@ -3,7 +3,7 @@
 import { constants } from 'node:os';
 import { JobLostError } from './errors.ts';
 import type { WorkerStartError } from './errors.ts';
-import type { Entry } from './job.ts';
+import type { Caller, Entry } from './job.ts';
 import { now } from './time.ts';
 import type { Outcome, PoolReport, WorkerReport } from './types.ts';
 
@@ -50,11 +50,12 @@ export class Ledger<Job> {
     this.#workers.splice(0, this.#workers.length - REPORTED_WORKERS);
   }
 
-  /** The pool has failed: tells the callers. Whether there were any. */
-  failCallers(error: WorkerStartError): boolean {
+  /** The callers of all lost and pending jobs, once the report is made: nothing of them is kept. */
+  takeCallers(): Caller[] {
     const callers = [...this.#lost, ...this.#pending].flatMap(({ caller }) => caller ?? []);
-    for (const caller of callers) caller.overtake(error);
-    return callers.length > 0;
+    this.#lost = [];
+    this.#pending = [];
+    return callers;
   }
 
   report({ outcome, signal, error }: End): PoolReport<Job> {

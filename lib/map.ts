@@ -15,6 +15,8 @@ import type { Result } from './types.ts';
 export interface MapHost<Job, Value> {
   /** How many jobs may be ahead of the reader. */
   readonly capacity: number;
+  /** The map is read from now on: it wants to be told of the pool's end, until it has left. */
+  entered(map: OrderedMap<Job, Value>): void;
   /** Takes a job, and returns its id and what calls it off while it waits; undefined if it was closed. */
   call(job: Job, caller: Caller): { id: number; callOff: () => void } | undefined;
   /** The map is at its end: nobody need tell it of the pool's. */
@@ -55,6 +57,7 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
     this.#steps.push(step);
     if (this.#state === 'new') {
       this.#state = 'open';
+      this.#host.entered(this);
       void this.#takeAll();
     }
     this.#serve();

@@ -218,15 +218,16 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         this.#call(entry);
         return { id: entry.id, callOff: () => this.#callOff(entry) };
       },
+      entered: map => {
+        this.#maps.add(map);
+        if (this.#end !== undefined) map.stop();
+        if (this.#phase === 'gone') map.end();
+      },
       left: map => this.#maps.delete(map),
       whyEnded: async () => this.#end === undefined ? Promise.reject(new PoolClosedError()) : new PoolInterruptedError(await this.#joined.promise),
       value: promised,
     };
-    const map = new OrderedMap(jobs, host);
-    this.#maps.add(map);
-    if (this.#end !== undefined) map.stop();
-    if (this.#phase === 'gone') map.end();
-    return map;
+    return new OrderedMap(jobs, host);
   }
 
   /** Does what the first Ctrl-C does, by `interruptPolicy`. Calling it again does nothing more. Resolves like `join()`. */
@@ -692,13 +693,15 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     const wasBeingRead = this.results.beingRead;
     const wasMapped = this.#maps.size > 0;
     for (const map of this.#maps) for (const result of map.end()) this.results.push(result);
+    this.#maps.clear();
     this.results.end(end.error);
-    const wasCalled = end.error !== null && this.#ledger.failCallers(end.error);
+    const callers = this.#ledger.takeCallers();
     if (end.error === null) this.#joined.resolve(report);
     else {
+      for (const caller of callers) caller.overtake(end.error);
       end.error.report = report;
       // Where nobody reads, runs, maps or joins, it is an unhandled rejection: never silence.
-      if (wasBeingRead || wasMapped || wasCalled) this.#joined.promise.catch(() => {});
+      if (wasBeingRead || wasMapped || callers.length > 0) this.#joined.promise.catch(() => {});
       this.#joined.reject(end.error);
     }
     this.#over.resolve();

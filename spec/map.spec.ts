@@ -7,6 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { ReadableStream } from 'node:stream/web';
@@ -210,14 +213,35 @@ describe('a map() that fails or is left', () => {
     await finish(pool);
   });
 
-  it('does nothing when it is never read, and leaves its input when the pool ends', limited, async t => {
+  it('does nothing when it is never read; read when the pool has ended it leaves its input', limited, async t => {
     const pool = callPool(t);
     const input = new Input(range(10));
     const map = pool.map(input);
     assert.equal(await pool.run(2), 4);
     const { report } = await finish(pool);
-    assert.deepEqual([report.submitted, input.taken, input.closed], [1, 0, 1]);
+    assert.deepEqual([report.submitted, input.taken, input.closed], [1, 0, 0]);
     await assert.rejects(map.next(), PoolClosedError);
+    assert.deepEqual([input.taken, input.closed], [0, 1]);
+  });
+
+  it('that nobody reads, or that the pool has ended over, is not kept by the pool', limited, async t => {
+    setFlagsFromString('--expose-gc');
+    const collect: () => void = runInNewContext('gc');
+    const pool = callPool(t);
+    const made = (async (): Promise<WeakRef<object>[]> => {
+      const running = pool.map([1, { do: 'never' }]);
+      assert.equal((await running.next()).value, 1);
+      return [pool.map([1]), running].map(map => new WeakRef(map));
+    })();
+    const [unread, running] = await made;
+    assert.ok(unread !== undefined && running !== undefined);
+    await turn(); // a WeakRef keeps its target for the turn in which it was made
+    collect();
+    assert.equal(unread.deref(), undefined);
+    await pool.terminate();
+    await turn();
+    collect();
+    assert.equal(running.deref(), undefined);
   });
 
   it('throws what its input throws, once, behind the values before; even as it is left it gives no more', limited, async t => {
