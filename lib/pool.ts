@@ -330,8 +330,9 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#give();
     this.#evenOut();
     this.#startWorkers();
-    const isWorkOver = this.#phase === 'finishing' || (this.#queue.closed && this.#waitingCount === 0);
-    if (isWorkOver) for (const worker of this.#workers) worker.endOfJobs(this.#ledger.unsettled === 0);
+    const isFinishing = this.#phase === 'finishing';
+    const isWorkOver = isFinishing || (this.#queue.closed && this.#waitingCount === 0);
+    if (isWorkOver) for (const worker of this.#workers) worker.endOfJobs(isFinishing || this.#ledger.unsettled === 0);
     const isOver = this.#end !== undefined || (this.#queue.closed && this.#ledger.unsettled === 0);
     if (isOver && this.#workers.size === 0) {
       this.#holdEventLoop(true);

@@ -83,6 +83,11 @@ export interface ResultsMessage {
   memoryBytes: number;
 }
 
+/** A manual loop has read its sentinel. What it does from here on, before it returns, may take as long as it likes. */
+export interface SentinelReadMessage {
+  type: 'sentinel-read';
+}
+
 /**
  * The worker is leaving: it has ignored SIGTERM since just before, and starts no job any more. Of the jobs
  * without a result, the oldest `started` have begun; all others are handed back.
@@ -112,7 +117,7 @@ export interface EndOfResultsMessage {
   error: Wire;
 }
 
-export type ToParent = ReadyMessage | FailedMessage | ResultsMessage | GivenBackMessage | StoppingMessage | ExitingMessage | EndOfResultsMessage;
+export type ToParent = ReadyMessage | FailedMessage | ResultsMessage | GivenBackMessage | SentinelReadMessage | StoppingMessage | ExitingMessage | EndOfResultsMessage;
 
 /** Under this symbol a worker's global holds the href of its module. Not an environment variable: a job's own child programs would inherit it. */
 export const WORKER_MARK = Symbol.for('drainpool.worker');
@@ -151,6 +156,7 @@ const toParent: Record<ToParent['type'], (message: Fields) => boolean> = {
   failed: message => (message['during'] === 'import' || message['during'] === 'exports' || message['during'] === 'setup') && isWire(message['reason']),
   results: message => Array.isArray(message['outcomes']) && message['outcomes'].every(isJobOutcome) && areSegments(message['segments']) && typeof message['elapsedMs'] === 'number' && typeof message['memoryBytes'] === 'number',
   'given-back': message => isCount(message['jobs']),
+  'sentinel-read': () => true,
   stopping: message => isCount(message['started']),
   exiting: message => isCount(message['started']) && isWire(message['error']),
   'end-of-results': message => typeof message['failed'] === 'boolean' && isWire(message['error']),

@@ -134,7 +134,7 @@ export class WorkerProcess<Job> {
 
   get state(): 'starting' | 'idle' | 'busy' {
     if (this.#phase === 'starting') return 'starting';
-    return this.#phase === 'ready' && !this.hasJob ? 'idle' : 'busy';
+    return this.#phase === 'ready' && !this.hasJob && !this.isLeaving ? 'idle' : 'busy';
   }
 
   get hasJob(): boolean {
@@ -244,9 +244,12 @@ export class WorkerProcess<Job> {
     void this.#channel.send({ type: 'give-back' });
   }
 
-  /** Sends the sentinel, once, behind the jobs that it was given. One that is not ready when all is done has `graceMs` to become so, and leave. */
-  endOfJobs(isAllDone = false): void {
-    if (isAllDone && this.#phase === 'starting' && !this.#isUnneeded) {
+  /**
+   * Sends the sentinel, once, behind the jobs that it was given: when it has done them it has `graceMs` to leave. So has one that is not
+   * ready when there is nothing left that it could be given.
+   */
+  endOfJobs(isUnneeded = false): void {
+    if (isUnneeded && this.#phase === 'starting' && !this.#isUnneeded) {
       this.#isUnneeded = true;
       this.#endWithin(this.#graceMs);
     }
@@ -254,6 +257,12 @@ export class WorkerProcess<Job> {
     this.#told = 'end-of-jobs';
     clearTimeout(this.#idleTimer);
     void this.#channel.send({ type: 'end-of-jobs' });
+    this.#awaitLeaving();
+  }
+
+  /** The sentinel is the next thing that it reads. One that does not is deaf: a timer that its last job left spins, say. */
+  #awaitLeaving(): void {
+    if (this.#told === 'end-of-jobs' && this.#phase === 'ready' && !this.hasJob) this.#endWithin(this.#graceMs);
   }
 
   /** Step 1 of terminate: asks it to leave. From its answer on, or from SIGTERM, it has `graceMs`. */
@@ -343,6 +352,7 @@ export class WorkerProcess<Job> {
         this.#kind = message.kind;
         this.#owner.ready(this);
         this.#mindIdleness();
+        this.#awaitLeaving();
         break;
       case 'failed':
         this.#phase = 'last word said';
@@ -354,6 +364,10 @@ export class WorkerProcess<Job> {
         break;
       case 'given-back':
         this.#takeBack(message.jobs);
+        break;
+      case 'sentinel-read':
+        this.#phase = 'leaving';
+        this.#callOffKill(); // what a loop does now is its work
         break;
       case 'stopping':
         this.#phase = 'leaving';
@@ -390,11 +404,12 @@ export class WorkerProcess<Job> {
       this.endOfJobs();
     }
     if (!this.hasJob) this.#mindIdleness();
+    this.#awaitLeaving();
   }
 
   #mindIdleness(): void {
     const { idleTimeoutMs } = this.#settings;
-    if (idleTimeoutMs === undefined) return;
+    if (idleTimeoutMs === undefined || this.isLeaving) return;
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(() => this.#owner.idled(this), idleTimeoutMs).unref();
   }
@@ -402,8 +417,10 @@ export class WorkerProcess<Job> {
   #takeBack(count: number): void {
     this.#isAskedBack = false;
     const entries = this.#given.takeBack(count);
-    if (entries === undefined) this.#broken('more jobs back than it was given');
-    else this.#owner.givenBack(entries);
+    if (entries === undefined) return this.#broken('more jobs back than it was given');
+    this.#owner.givenBack(entries);
+    if (!this.hasJob) this.#mindIdleness();
+    this.#awaitLeaving();
   }
 
   #valuePut({ id, value }: { id: number; value: Wire }): void {

@@ -468,7 +468,10 @@ async function runLoop(loop: Loop): Promise<void> {
       if (hasPut) await flush(); // shot between a value and this word, the job would be tried again, and put it twice
       hasPut = false;
       do {
-        if (!await hasJob()) return { done: true, value: undefined };
+        if (!await hasJob()) {
+          if (!stopping) void channel.send({ type: 'sentinel-read' });
+          return { done: true, value: undefined };
+        }
         finishCurrent({ done: true }); // a loop that asked for two at once: it has got the second, or waits for it
       } while (received.length === 0); // another call was quicker
       const { read } = startJob();
