@@ -123,7 +123,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #evenOutTimer: NodeJS.Timeout | undefined;
   #isHeldBack = false;
   #heardMs = 0;
-  #presses = 0;
+  /** Ended in this very turn. */
+  #isEndNew = false;
   #latePresses = 0;
   #hold: NodeJS.Timeout | undefined;
   #callOffJudgement = (): void => {};
@@ -238,7 +239,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /**
    * Ends the pool now: `stop` by message to every worker, SIGTERM to those that do not answer, SIGKILL to
-   * those that are not gone after `graceMs` milliseconds (default: the option). Resolves like `join()`.
+   * those that are not gone after `graceMs` milliseconds (default: the option); 0 is SIGKILL now. It may be called while the pool is
+   * ending in any way: then the shorter grace counts. Resolves like `join()`.
    *
    * @throws TypeError or RangeError if `graceMs` is no number of milliseconds.
    */
@@ -277,7 +279,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   /** For `await using`: closes and joins an idle pool, terminates one whose work nobody waited for. Never rejects. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#ledger.unsettled === 0) this.jobs.close();
-    else {
+    else if (this.#phase !== 'terminating') {
       this.#endAs({ outcome: 'terminated', signal: null, error: null });
       this.#terminate(this.#settings.graceMs);
     }
@@ -621,19 +623,22 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   }
 
   #fail(message: string, cause: unknown): void {
-    this.#endAs({ outcome: 'failed', signal: null, error: new WorkerStartError(message, { cause }) });
-    this.#terminate(this.#settings.graceMs);
+    if (this.#endAs({ outcome: 'failed', signal: null, error: new WorkerStartError(message, { cause }) })) this.#terminate(this.#settings.graceMs);
   }
 
   // ---- Ending
 
-  /** Policy `terminate`: the three steps, then SIGKILL. Policy `finish`: finish, the three steps, SIGKILL. */
+  /** Takes the next step from where the pool is, however it came there: interrupt (which may be to finish), the three steps, SIGKILL. */
   #press(signal: NodeJS.Signals): void {
-    this.#presses++;
     if (this.#phase === 'gone') this.#pressedLate();
-    else if (this.#presses === 1) this.#interrupt(signal);
-    else if (this.#presses === 2 && this.#settings.interruptPolicy === 'finish') this.#terminate(this.#settings.graceMs);
-    else for (const worker of this.#workers) worker.kill('SIGKILL');
+    else if (this.#isEndNew) return; // a listener of the program heard the same press first, and ended the pool
+    else if (this.#phase === 'running') this.#interrupt(signal);
+    else if (this.#phase === 'finishing') this.#terminate(this.#settings.graceMs);
+    else this.#killAll();
+  }
+
+  #killAll(): void {
+    for (const worker of this.#workers) worker.kill('SIGKILL');
   }
 
   /** The pool is gone and its results wait. Where nobody is reading them, the second press gives Ctrl-C back, unread or not. */
@@ -653,6 +658,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (this.#end !== undefined || this.#phase === 'gone') return false;
     this.#end = end;
     this.#phase = 'finishing';
+    this.#isEndNew = true;
+    queueMicrotask(() => { this.#isEndNew = false; });
     this.#starts.end();
     clearTimeout(this.#evenOutTimer);
     for (const map of this.#maps) map.stop();
@@ -661,13 +668,16 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     return true;
   }
 
-  /** Step 1 of terminate, for all workers together. */
+  /** Step 1 of terminate, for all workers together. Where that is done already, the shorter grace counts; 0 is SIGKILL now. */
   #terminate(graceMs: number): void {
-    if (this.#phase !== 'finishing') return;
-    this.#phase = 'terminating';
-    for (const worker of this.#workers) worker.stop(graceMs);
-    this.#heardMs = now();
-    this.#awaitAnswers(this.#heardMs + ANSWER_MS);
+    if (this.#phase === 'terminating') for (const worker of this.#workers) worker.hasten(graceMs);
+    else if (this.#phase === 'finishing') {
+      this.#phase = 'terminating';
+      for (const worker of this.#workers) worker.stop(graceMs);
+      this.#heardMs = now();
+      this.#awaitAnswers(this.#heardMs + ANSWER_MS);
+    }
+    if (graceMs === 0) this.#killAll();
     this.#advance();
   }
 

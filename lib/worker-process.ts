@@ -92,6 +92,7 @@ export class WorkerProcess<Job> {
   #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | undefined;
   #isChannelOpen = true;
   #isGone = false;
+  #killAtMs = Infinity;
   #callOffKill = (): void => {};
   #callOffTimeout = (): void => {};
   #idleTimer: NodeJS.Timeout | undefined;
@@ -275,6 +276,12 @@ export class WorkerProcess<Job> {
     this.#owner.ended('stop');
   }
 
+  /** It is leaving already: the shorter grace counts. */
+  hasten(graceMs: number): void {
+    this.#graceMs = Math.min(this.#graceMs, graceMs);
+    if (now() + graceMs < this.#killAtMs) this.#endWithin(graceMs);
+  }
+
   /** Steps 2 and 3 of terminate. One that was stopped must go on to die of SIGTERM. */
   kill(wanted: 'SIGTERM' | 'SIGKILL'): void {
     const signal = this.#settings.interruptSignals.includes('SIGTERM') ? 'SIGKILL' : wanted; // they ignore it
@@ -454,6 +461,7 @@ export class WorkerProcess<Job> {
 
   #endWithin(ms: number): void {
     this.#callOffKill();
+    this.#killAtMs = now() + ms;
     this.#callOffKill = deadline(ms, () => {
       if (this.#exit === undefined) this.kill('SIGKILL');
       else this.#child.disconnect();
