@@ -333,7 +333,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#evenOut();
     this.#startWorkers();
     const isFinishing = this.#phase === 'finishing';
-    const isWorkOver = isFinishing || (this.#queue.closed && this.#waitingCount === 0);
+    const isWorkOver = isFinishing || (this.#queue.closed && this.#waitingCount === 0 && !this.#mayGetBack());
     if (isWorkOver) for (const worker of this.#workers) worker.endOfJobs(isFinishing || this.#ledger.unsettled === 0);
     const isOver = this.#end !== undefined || (this.#queue.closed && this.#ledger.unsettled === 0);
     if (isOver && this.#workers.size === 0) {
@@ -359,17 +359,24 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     }
   }
 
-  /** Where a worker is idle and nothing waits, others may sit on jobs behind one that takes long: a look at them, some time after they were last heard. */
+  /** Where a worker is idle, or may be started, and nothing waits, others may sit on jobs behind one that takes long: a look at them, some time after they were last heard. */
   #evenOut(): void {
     if (this.#evenOutTimer !== undefined || this.#waitingCount > 0 || this.#phase !== 'running') return;
     const workers = [...this.#workers];
-    if (!workers.some(({ state }) => state === 'idle') || !workers.some(({ hasToSpare }) => hasToSpare)) return;
+    const isRoom = workers.length < this.#settings.workers || workers.some(({ state }) => state === 'idle');
+    if (!isRoom || !workers.some(({ hasToSpare }) => hasToSpare)) return;
     this.#evenOutTimer = setTimeout(() => {
       this.#evenOutTimer = undefined;
       const nowMs = now();
       for (const worker of this.#workers) if (worker.isSlow(nowMs)) worker.askBack();
       this.#evenOut();
     }, SLOW_MS).unref();
+  }
+
+  /** Whether a worker has jobs behind the one that runs: it may be asked for them, and others must be there to do them. */
+  #mayGetBack(): boolean {
+    for (const worker of this.#workers) if (worker.givenCount > 1) return true;
+    return false;
   }
 
   /** How many workers are starting, or may yet be started. */

@@ -231,7 +231,7 @@ export class WorkerProcess<Job> {
 
   /** Whether it may be asked for jobs back: none is on its way that would be taken for one of them. */
   get hasToSpare(): boolean {
-    return this.#given.jobs > 1 && !this.#given.isCrossing && !this.#isAskedBack && this.#told === 'nothing';
+    return this.#given.jobs > 1 && !this.#given.isCrossing && !this.#isAskedBack && this.#phase === 'ready' && this.#told !== 'stop';
   }
 
   /** Whether it sits on jobs behind one that takes long. */

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
@@ -71,5 +71,31 @@ describe('jobs that a worker hands back', { concurrency: 2 }, () => {
     assertSum(report);
     assert.equal(report.fulfilled + report.lost.length, 3);
     assert.equal(report.pending.length, 6);
+  });
+
+  for (const isClosed of [false, true]) for (const others of [1, 4]) it(`go to others that are idle, ${others} of them, when the queue is ${isClosed ? 'closed' : 'open'}`, limited, async t => {
+    const file = join(mkdtempSync(join(tmpdir(), 'drainpool-')), 'let-go');
+    t.after(() => rmSync(dirname(file), { recursive: true }));
+    const pool = poolOf<typeof import('./fixtures/calls.ts')>(t, 'calls', { workers: 1 + others, chunkSize: 9, stdio: 'ignore' });
+    const waiting = pool.run({ do: 'wait for', file });
+    const behind = Array.from({ length: 8 }, (_, n) => pool.run(n));
+    if (isClosed) pool.jobs.close();
+    assert.deepEqual(await Promise.all(behind), [0, 1, 4, 9, 16, 25, 36, 49]);
+    writeFileSync(file, '');
+    assert.equal(await waiting, -1);
+    pool.jobs.close();
+    assertSum(await pool.join());
+  });
+
+  it('go to a worker that is started for them, where the other one has died', limited, async t => {
+    const file = join(mkdtempSync(join(tmpdir(), 'drainpool-')), 'let-go');
+    t.after(() => rmSync(dirname(file), { recursive: true }));
+    const pool = poolOf<typeof import('./fixtures/calls.ts')>(t, 'calls', { workers: 2, chunkSize: 2, stdio: 'ignore' });
+    const waiting = pool.run({ do: 'wait for', file });
+    const behind = pool.run(3);
+    await assert.rejects(pool.run({ do: 'exit' }), { code: 'ERR_WORKER_EXIT' });
+    assert.equal(await behind, 9);
+    writeFileSync(file, '');
+    assert.equal(await waiting, -1);
   });
 });
