@@ -14,6 +14,8 @@ export class Given<Job> {
   /** Those of a message that waits for a large job to cross, or could not be sent. No worker can have started them. */
   #crossing: Entry<Job>[] = [];
   #lastAnswered: Entry<Job> | undefined;
+  /** Of a loop: the last job that it has done, and that was its own to the end. */
+  lastDone: Entry<Job> | undefined;
   /** The job that a loop put a value for last. */
   #lastPut: Entry<Job> | undefined;
   /** How many jobs it has ever been given, and how many of them it has answered. */
@@ -62,6 +64,7 @@ export class Given<Job> {
     if (message === undefined) return undefined;
     const entry = message[this.#answered]!; // a message that is all answered is taken out
     if (isLoop) this.#lastAnswered = entry; // a call would keep its value by it
+    if (isLoop && entry.state === 'given') this.lastDone = entry;
     this.answeredTotal++;
     if (++this.#answered === message.length) {
       this.#messages.shift();

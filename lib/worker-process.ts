@@ -25,6 +25,8 @@ import type { WorkerReport } from './types.ts';
 const CANCEL_ANSWER_MS = 100;
 /** Jobs behind one that takes longer than this are asked back, if another worker is idle. */
 export const SLOW_MS = 20;
+/** Pieces of a large value follow each other: when none has come for this long, none will. A whole one of 64 MB takes a fraction of it. */
+const LARGE_SILENCE_MS = 5000;
 /** A message with so many bytes of jobs is full. */
 const FULL_MESSAGE_BYTES = 256 * 1024;
 
@@ -79,6 +81,8 @@ export class WorkerProcess<Job> {
 
   readonly #given = new Given<Job>();
   #sendsLargeResult = false;
+  /** The job that it has took longer than it may, while a large value of it was on its way. */
+  #isOverdue = false;
   #isCancelling = false;
   #leftEarly = false;
   #isPutDown = false;
@@ -332,11 +336,24 @@ export class WorkerProcess<Job> {
     if (entry === undefined || entry.alone === null) return;
     const { alone } = entry;
     if (entry.state !== 'given') this.cancel(entry, alone.failure); // called off while it crossed
-    else if (alone.timeoutMs !== Infinity) {
-      this.#callOffTimeout = deadline(alone.timeoutMs, () => {
-        if (!this.#sendsLargeResult) this.#owner.timedOut(this, entry, alone); // else it was in time
-      });
-    }
+    else if (alone.timeoutMs !== Infinity) this.#limit(entry, alone, alone.timeoutMs);
+  }
+
+  /** A large value that is on its way may be the job's result: then it was in time. One that does not go on is none. */
+  #limit(entry: Entry<Job>, alone: Alone, ms: number): void {
+    this.#callOffTimeout = deadline(ms, () => {
+      this.#isOverdue = this.#sendsLargeResult && now() - this.#heardMs < LARGE_SILENCE_MS;
+      if (this.#isOverdue) this.#limit(entry, alone, LARGE_SILENCE_MS);
+      else this.#owner.timedOut(this, entry, alone);
+    });
+  }
+
+  /** What was on its way has come, and was a value of a loop: its job goes on, and has had its time. */
+  #judgeOverdue(): void {
+    const entry = this.#given.current;
+    if (!this.#isOverdue || !entry?.alone) return;
+    this.#isOverdue = false;
+    this.#owner.timedOut(this, entry, entry.alone);
   }
 
   #hear(message: ToParent | PieceMessage | undefined): void {
@@ -368,6 +385,7 @@ export class WorkerProcess<Job> {
       case 'results':
         this.#sendsLargeResult = false;
         this.#results(message);
+        this.#judgeOverdue();
         break;
       case 'given-back':
         this.#takeBack(message.jobs);
@@ -432,8 +450,13 @@ export class WorkerProcess<Job> {
 
   #valuePut({ id, value }: { id: number; value: Wire }): void {
     const entry = this.#given.put(id);
-    if (entry === undefined) this.#broken(`a value for job ${id}, which it does not have`);
-    else this.#owner.valuePut(entry, this.#channel.read(value));
+    if (entry === undefined) return this.#broken(`a value for job ${id}, which it does not have`);
+    const read = this.#channel.read(value);
+    // The value of a job that has timed out is dropped: it has its outcome, or another attempt will give it. What a loop puts behind
+    // its jobs, a sum say, goes to the last one that it has done.
+    const ofCurrent = entry.state === 'given' ? entry : undefined;
+    const takes = entry === this.#given.current ? ofCurrent : this.#given.lastDone;
+    if (takes !== undefined) this.#owner.valuePut(takes, read);
   }
 
   #settle(fate: Fate, wire?: Wire, values?: Segments): void {
@@ -441,6 +464,7 @@ export class WorkerProcess<Job> {
     if (entry === undefined) return this.#broken('a result without a job');
     if (entry.alone !== null) {
       this.#callOffTimeout();
+      this.#isOverdue = false;
       this.#isCancelling = false;
       if (this.#isPutDown) this.endOfJobs(); // it has survived SIGTERM, and let go of its job after all
     }

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { WorkerStartError } from 'drainpool';
+import type { Result } from 'drainpool';
 import type { LoopJob } from './fixtures/loop.ts';
 import { assertSum, finish, poolOf } from './support/pool.ts';
 import { words } from './support/words.ts';
@@ -155,5 +156,44 @@ describe('a manual loop', { concurrency: 2 }, () => {
     await assert.rejects(pool.run({ put: 1 }), /TypeError: Cannot run a job on a module with a manual loop/);
     const { report } = await finish(pool);
     assert.equal(report.rejected, 1);
+  });
+});
+
+describe('a manual loop whose job has timed out', { concurrency: 2 }, () => {
+  type Late = typeof import('./fixtures/late-loop.ts');
+
+  const outcomes = (results: Result<unknown, unknown>[]): string[] => results.map(result => `${result.id} ${result.status} ${String(result.status === 'fulfilled' ? result.value : result.reason)}`);
+
+  it('adds nothing to its rejection: a value that it puts then is dropped', { timeout: 180_000 }, async t => {
+    const pool = poolOf<Late>(t, 'late-loop', { workers: 1, timeoutMs: 1000 });
+    for (const [n, what] of (['put', 'put at abort', 'put before and at abort', 'put'] as const).entries()) void pool.jobs.put({ n, do: what });
+    const { report, results } = await finish(pool);
+    assert.deepEqual(outcomes(results), [
+      '0 fulfilled 0, attempt 1',
+      '0 fulfilled sum of 0 1', // put under the id of job 1, which has its outcome
+      '1 rejected JobTimeoutError: Cannot finish the job as it took longer than 1000 ms',
+      '2 fulfilled 2, attempt 1, before',
+      '2 rejected JobTimeoutError: Cannot finish the job as it took longer than 1000 ms',
+      '3 fulfilled 3, attempt 1',
+      '3 fulfilled sum of 3',
+    ]);
+    assert.equal(report.values, 5);
+  });
+
+  it('has its values from the next attempt alone, where it is tried again', { timeout: 180_000 }, async t => {
+    const pool = poolOf<Late>(t, 'late-loop', { workers: 1, timeoutMs: 1000, retries: 1 });
+    void pool.jobs.put({ n: 0, do: 'put at abort' });
+    const { report, results } = await finish(pool);
+    assert.deepEqual([outcomes(results), report.fulfilled, report.values], [['0 fulfilled 0, attempt 2', '0 fulfilled sum of 0'], 1, 2]);
+  });
+
+  it('times out also while it sends large values, one after the other', { timeout: 180_000 }, async t => {
+    const pool = poolOf<Late>(t, 'late-loop', { workers: 1, timeoutMs: 1000 });
+    void pool.jobs.put({ n: 0, do: 'put large ones without end' });
+    void pool.jobs.put({ n: 1, do: 'put' });
+    const { report, results } = await finish(pool);
+    assert.deepEqual([report.fulfilled, report.rejected], [1, 1]);
+    assert.deepEqual(outcomes(results).slice(-2), ['1 fulfilled 1, attempt 1', '1 fulfilled sum of 1']);
+    assert.match(outcomes(results).at(-3) ?? '', /^0 rejected JobTimeoutError/);
   });
 });
