@@ -214,7 +214,8 @@ export class WorkerProcess<Job> {
       }
     }
     const [first] = entries;
-    if (first !== undefined) {
+    if (first === undefined) this.#mindIdleness(); // none could be cloned: it still has nothing to do
+    else {
       this.#given.total += entries.length;
       void this.#cross({ type: 'jobs', firstId: first.id, attempt: first.alone?.attempt ?? 1, jobs, segments: batch.take() }, entries);
     }
@@ -288,6 +289,7 @@ export class WorkerProcess<Job> {
 
   /** Steps 2 and 3 of terminate. One that was stopped must go on to die of SIGTERM. */
   kill(wanted: 'SIGTERM' | 'SIGKILL'): void {
+    if (this.#exit !== undefined) return; // its pid, and that of its group, may be another's by now
     const signal = this.#settings.interruptSignals.includes('SIGTERM') ? 'SIGKILL' : wanted; // they ignore it
     this.#isPutDown = true;
     this.#signal(signal);
@@ -488,8 +490,14 @@ export class WorkerProcess<Job> {
     this.#killAtMs = now() + ms;
     this.#callOffKill = deadline(ms, () => {
       if (this.#exit === undefined) this.kill('SIGKILL');
-      else this.#child.disconnect();
+      else this.#closeChannel();
     });
+  }
+
+  /** It has exited, and somebody else holds the other end. Where that end is in the middle of a message Node waits for the rest of it: any message ends that wait. */
+  #closeChannel(): void {
+    this.#child.disconnect();
+    this.#child.emit('message', undefined);
   }
 
   /** A worker without a channel can neither hear nor answer: unless it has said all, it must not live on. */
@@ -507,7 +515,7 @@ export class WorkerProcess<Job> {
 
   #exited(exitCode: number | null, signal: NodeJS.Signals | null): void {
     this.#exit = { exitCode, signal };
-    if (this.#leadsGroup) this.#signal('SIGKILL'); // what it started and left behind
+    if (this.#leadsGroup) this.#signal('SIGKILL'); // what it started and left behind, for the last time
     // Somebody else may hold the other end of its channel open, a program that it started and left, say.
     this.#endWithin(this.#graceMs);
     this.#goneOnce();

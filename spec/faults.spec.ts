@@ -1,11 +1,14 @@
 // G6: a dead worker is an answer, not a hang. Each fault costs the job that had started; all others get their result.
 
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { existsSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { WorkerExitError } from 'drainpool';
 import type { Result } from 'drainpool';
 import type { Job } from './fixtures/work.ts';
 import { finish, poolOf, workPool } from './support/pool.ts';
+import { until } from './support/until.ts';
 
 interface Fault {
   name: string;
@@ -108,6 +111,31 @@ describe('a worker that', { concurrency: 2 }, () => {
     assert.ok(reason instanceof WorkerExitError);
     assert.equal(reason.exitCode, 0);
     await pool.terminate();
+  });
+
+  it('left its channel to a program that lives on, in the middle of a message, is gone all the same', async t => {
+    const open = (): number => readdirSync('/proc/self/fd').length;
+    const before = open();
+    const pool = workPool(t, { workers: 1, graceMs: 200 });
+    await assert.rejects(pool.run({ do: 'leak-half-a-frame' }), { code: 'ERR_WORKER_EXIT', exitCode: 0 });
+    assert.equal(await pool.run({ do: 'echo', value: 1 }), 1);
+    await finish(pool);
+    await until(() => open() === before); // nor is the channel left open
+  });
+
+  for (const ownGroup of [false, true]) it(`has exited gets no signal any more, though its channel is still open: its number may be another's${ownGroup ? ', or that of its group' : ''}`, async t => {
+    const pool = workPool(t, { workers: 1, graceMs: 1000, ownGroup });
+    const signals: unknown[] = [];
+    const hear = (event: unknown): void => { if (Object(event).pool === pool) signals.push(Object(event).step); };
+    subscribe('drainpool:pool:terminating', hear);
+    t.after(() => unsubscribe('drainpool:pool:terminating', hear));
+    const pid = Number(await pool.run({ do: 'pid' }));
+    const leaking = pool.run({ do: 'leak-channel' });
+    await until(() => !existsSync(`/proc/${pid}`));
+    const ended = pool.terminate({ graceMs: 0 });
+    await assert.rejects(leaking, { code: 'ERR_JOB_LOST' });
+    await ended;
+    assert.deepEqual(signals, ['stop']);
   });
 
   it('dies is replaced, and counted', async t => {

@@ -356,6 +356,14 @@ describe('idleTimeoutMs', { concurrency: 2, timeout: 300_000 }, () => {
     assert.equal(pool.stats().workers.replaced, 0);
   });
 
+  it('counts on where the job that a worker was given could not be cloned', async t => {
+    const { stdio, said } = words(t);
+    const pool = limits(t, { idleTimeoutMs: 500, stdio });
+    await pool.run({ do: 'pid' });
+    await assert.rejects(Reflect.apply(pool.run, pool, [() => {}]), { name: 'DataCloneError' });
+    await said('torn down');
+  });
+
   it('loses no job that is put at the very moment at which a worker leaves, a thousand times', async t => {
     const moments = 500;
     const pools = [0, 1].map(() => limits(t, { idleTimeoutMs: 0 }));
