@@ -147,6 +147,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#queue = new JobQueue(this.#settings.jobCapacity, {
       admit: job => this.#admit(job, null),
       changed: () => this.#queueChanged(),
+      awaited: () => this.results.inHand(),
     });
     this.jobs = this.#queue;
     this.results = new ResultQueue(() => this.#resultsRead());
@@ -411,11 +412,11 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /**
    * Whether jobs that were put are held back, as nobody fetches results in time: not before the first read, not from a join, and not
-   * while a `put()` waits for room, as whoever awaits that inside the loop over the results waits for himself.
+   * while a reader may be waiting for room in the job queue: awaited inside the loop over the results, that would be a deadlock.
    */
   #holdsBack(): boolean {
     const isReadSlowly = this.results.size >= this.#settings.resultCapacity && this.results.beingRead;
-    this.#isHeldBack = isReadSlowly && !this.#isJoining && !this.#queue.isPutHeld && this.#queue.size > 0;
+    this.#isHeldBack = isReadSlowly && !this.#isJoining && !this.#queue.holdsReader && this.#queue.size > 0;
     return this.#isHeldBack;
   }
 

@@ -64,6 +64,8 @@ export interface JobSink<Job, Entry> {
   admit(job: Job): Entry;
   /** Something waits, or nothing more will come. */
   changed(): void;
+  /** A `putAll()` begins: what tells, from now on, whether a reader of results may be waiting for it. */
+  awaited(): () => boolean;
 }
 
 const TAKEN = Promise.resolve(true);
@@ -79,7 +81,8 @@ export class JobQueue<Job, Entry extends object = object> {
   readonly #waiting = new Fifo<Entry>();
   readonly #capacity: number;
   readonly #sink: JobSink<Job, Entry>;
-  readonly #sources = new Set<Source<Job>>();
+  /** What is being put by `putAll()`; each with what tells whether a reader of results may be waiting for it. */
+  readonly #sources = new Map<Source<Job>, () => boolean>();
   #closed = false;
   #ended = false;
   #isPutHeld = false;
@@ -127,7 +130,7 @@ export class JobQueue<Job, Entry extends object = object> {
   async putAll(jobs: Iterable<Job> | AsyncIterable<Job>): Promise<number> {
     const source = new Source(jobs, 'put all jobs', 'putAll');
     let count = 0;
-    this.#sources.add(source);
+    this.#sources.set(source, this.#sink.awaited());
     try {
       while (!this.#closed && !this.#ended) {
         const next = source.next();
@@ -155,9 +158,14 @@ export class JobQueue<Job, Entry extends object = object> {
     this.#sink.changed();
   }
 
-  /** @internal Whether somebody may be waiting for room in `put()`: for all that one knows, the reader of the results. */
-  get isPutHeld(): boolean {
-    return this.#isPutHeld;
+  /**
+   * @internal Whether a reader of the results may be waiting for room here, and so for itself: in a `put()`, for all that one knows; in
+   * a `putAll()` that was called in its loop, if it has not asked for a result since.
+   */
+  get holdsReader(): boolean {
+    if (this.#isPutHeld) return true;
+    for (const isAwaited of this.#sources.values()) if (isAwaited()) return true;
+    return false;
   }
 
   /** @internal Whether a `putAll()` has more jobs than there is room for. */
@@ -203,7 +211,7 @@ export class JobQueue<Job, Entry extends object = object> {
   }
 
   #closeSources(): void {
-    for (const source of this.#sources) source.close();
+    for (const source of [...this.#sources.keys()]) source.close();
   }
 }
 
@@ -217,7 +225,7 @@ export class ResultQueue<Job, Value> implements AsyncIterable<Result<Job, Value>
   readonly #waiting = new Fifo<Result<Job, Value>>();
   readonly #readers = new Fifo<Reader<Result<Job, Value>>>();
   readonly #changed: () => void;
-  #open = 0;
+  readonly #open = new Set<Reader<Result<Job, Value>>>();
   #end: { error: Error | null } | undefined;
 
   /** @internal `changed` is called when somebody has read, or has begun or stopped to read. */
@@ -232,7 +240,13 @@ export class ResultQueue<Job, Value> implements AsyncIterable<Result<Job, Value>
 
   /** @internal Whether somebody is in the middle of a `for await`. */
   get beingRead(): boolean {
-    return this.#open > 0;
+    return this.#open.size > 0;
+  }
+
+  /** @internal What tells whether a reader that has a result in hand now still has not asked for the next one. */
+  inHand(): () => boolean {
+    const inHand = [...this.#open].filter(({ isWaiting }) => !isWaiting).map(reader => ({ reader, asked: reader.asked }));
+    return () => inHand.some(({ reader, asked }) => reader.state === 'open' && reader.asked === asked);
   }
 
   /** Takes everything that is there now. Never waits. */
@@ -247,9 +261,10 @@ export class ResultQueue<Job, Value> implements AsyncIterable<Result<Job, Value>
     const reader = new Reader<Result<Job, Value>>();
     const iterator: AsyncIterableIterator<Result<Job, Value>, void, undefined> = {
       next: () => {
-        if (reader.state === 'new') this.#open++;
         if (reader.state === 'left') return Promise.resolve({ done: true, value: undefined });
+        this.#open.add(reader);
         reader.state = 'open';
+        reader.asked++;
         const value = this.#waiting.shift();
         if (value !== undefined) {
           this.#changed();
@@ -288,7 +303,7 @@ export class ResultQueue<Job, Value> implements AsyncIterable<Result<Job, Value>
   }
 
   #leave(reader: Reader<Result<Job, Value>>, error: Error | null): void {
-    if (reader.state === 'open') this.#open--;
+    this.#open.delete(reader);
     reader.leave(error);
   }
 }
@@ -296,7 +311,14 @@ export class ResultQueue<Job, Value> implements AsyncIterable<Result<Job, Value>
 /** One `for await` over the results, and the calls of its `next()` that no result has come for. */
 class Reader<Item extends object> {
   state: 'new' | 'open' | 'left' = 'new';
+  /** How often it has asked for a result. */
+  asked = 0;
   readonly #waiting = new Fifo<Deferred<IteratorResult<Item, void>>>();
+
+  /** Whether it waits for a result. */
+  get isWaiting(): boolean {
+    return this.#waiting.size > 0;
+  }
 
   wait(): Promise<IteratorResult<Item, void>> {
     const step = deferred<IteratorResult<Item, void>>();

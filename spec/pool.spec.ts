@@ -255,6 +255,36 @@ describe('the result queue', () => {
     assert.equal(read, 100);
   });
 
+  for (const readers of [1, 2]) it(`holds nothing back from ${readers === 1 ? 'whoever awaits' : 'one of two readers that awaits'} a \`putAll()\` in the loop over it`, async t => {
+    const pool = poolOf<Echo>(t, 'echo', { jobCapacity: 2, resultCapacity: 2 });
+    for (let n = 0; n < 5; n++) void pool.jobs.put(n);
+    let read = 0;
+    const reading = async (): Promise<void> => {
+      for await (const { job } of pool.results) {
+        if (Number(job) < 5) await pool.jobs.putAll((function* () { for (let i = 1; i <= 100; i++) yield i * 10 + Number(job); })());
+        if (++read === 505) pool.jobs.close();
+      }
+    };
+    await Promise.all(Array.from({ length: readers }, reading));
+    assert.equal(read, 505);
+  });
+
+  it('holds back again what a reader put in its loop, as soon as it asks for the next result without waiting for it', async t => {
+    const [jobCapacity, resultCapacity] = [5, 5];
+    const pool = poolOf<Echo>(t, 'echo', { workers: 1, jobCapacity, resultCapacity, chunkSize: 1 });
+    void pool.jobs.put(0);
+    let taken = 0;
+    let read = 0;
+    let furthest = 0;
+    for await (const { id } of pool.results) {
+      if (id === 0) void pool.jobs.putAll((function* () { for (; taken < 300; taken++) yield taken; })()).then(() => pool.jobs.close());
+      furthest = Math.max(furthest, taken - read++);
+      await new Promise(resolve => { setImmediate(resolve); });
+    }
+    assert.equal(read, 301);
+    assert.ok(furthest <= jobCapacity + resultCapacity + 10, `${furthest} ahead`);
+  });
+
   it('holds nothing back from a join, though a reader stopped in the middle', async t => {
     const pool = poolOf<Echo>(t, 'echo', { resultCapacity: 2 });
     for (let n = 0; n < 50; n++) void pool.jobs.put(n);
