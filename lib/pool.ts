@@ -47,7 +47,7 @@ import type { FailedMessage } from './protocol.ts';
 import { deferred, JobQueue, ResultQueue } from './queue.ts';
 import { Starts } from './starts.ts';
 import { clearInterval, clearTimeout, now, queueMicrotask, setImmediate, setInterval, setTimeout } from './time.ts';
-import type { DataOf, JobOf, PoolReport, PoolStats, ValueOf, WorkerReport } from './types.ts';
+import type { DataOf, JobOf, PoolReport, PoolStats, ValueOf } from './types.ts';
 import { SLOW_MS, WorkerProcess } from './worker-process.ts';
 import type { Remains } from './worker-process.ts';
 
@@ -55,8 +55,8 @@ import type { Remains } from './worker-process.ts';
 const SILENCE_MS = 50;
 /** Step 2 of terminate comes at the latest this long after step 1. */
 const ANSWER_MS = 500;
-/** So many workers in a row that left without having finished a job, and the pool fails; so many shot while they were sent the same job, and it is rejected. */
-const FRUITLESS_WORKERS = 3;
+/** So many workers killed while they were sent the same job, and it is rejected. */
+const MOST_SHOTS = 3;
 /** The longest that a timer can wait: what holds the event loop while work is pending. */
 const FOR_EVER_MS = 2 ** 31 - 1;
 
@@ -105,7 +105,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   readonly #workers = new Set<WorkerProcess<JobOf<Module>>>();
   readonly #guard = new Guard();
   readonly #chunks: Chunks;
-  readonly #starts = new Starts(() => this.#advance());
+  readonly #starts: Starts;
   readonly #ledger = new Ledger<JobOf<Module>>();
 
   #phase: 'running' | 'finishing' | 'terminating' | 'gone' = 'running';
@@ -116,7 +116,6 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   #died = 0;
   #replaced = 0;
-  #fruitless = 0;
 
   #isAdvancing = false;
   #isStarting = false;
@@ -143,6 +142,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (Reflect.get(globalThis, WORKER_MARK) === href) throw new Error('Cannot create a pool in a worker of the same module, as it would start workers without end: create it under `if (!isWorker)`');
     this.#settings = settings(options);
     this.#module = { href, workerData: pack(this.#settings.workerData, 'workerData') };
+    this.#starts = new Starts(this.#settings.interruptSignals, () => this.#advance());
     this.#chunks = new Chunks(this.#settings.timeoutMs === undefined ? this.#settings.chunkSize : 1);
     this.#queue = new JobQueue(this.#settings.jobCapacity, {
       admit: job => this.#admit(job, null),
@@ -432,6 +432,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (this.#isStarting || this.#workers.size >= this.#settings.workers || this.#starts.arePaused || this.#phase !== 'running') return;
     let wanted = this.#waitingCount - (this.#holdsBack() ? this.#queue.size : 0);
     for (const worker of this.#workers) if (worker.state !== 'busy') wanted--;
+    if (this.#starts.streak > 0 && [...this.#workers].some(({ state }) => state === 'starting')) return; // one at a time, until one is of use
     if (!this.#queue.closed) wanted = Math.max(wanted, this.#settings.minWorkers - this.#workers.size);
     if (wanted <= 0) return;
     this.#startWorker();
@@ -447,7 +448,6 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     try {
       const worker = new WorkerProcess<JobOf<Module>>(this.#module, this.#settings, {
         ready: ({ pid }) => {
-          this.#starts.succeeded();
           if (events.workerReady.hasSubscribers) events.workerReady.publish({ pool: this, pid });
         },
         failed: (during, cause) => this.#failed(during, cause),
@@ -473,8 +473,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
           this.#heardMs = now();
           this.#advance();
         },
-        gone: (gone, remains) => this.#gone(gone, remains, round),
-      });
+        gone: (gone, remains) => this.#gone(gone, remains),
+      }, round);
       this.#workers.add(worker);
       if (worker.pid === 0) return; // it will say why
       this.#guard.watch(worker.target);
@@ -484,7 +484,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     } catch (cause) {
       // What Node refuses by its shape, a stream without a descriptor say, it refuses every time.
       if (cause instanceof TypeError || isDenied(cause)) this.#fail(`Cannot start a worker: ${String(cause)}`, cause);
-      else this.#diedStarting(round, { exitCode: null, signal: null }, cause);
+      else this.#diedInVain({ round, wasReady: false }, { exitCode: null, signal: null }, cause);
     }
   }
 
@@ -501,6 +501,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (entry.state === 'over') return; // called off, or too late
     entry.state = 'over';
     const { id, job, caller, pid } = entry;
+    if (pid !== null) this.#starts.progressed();
     if (fate === 'rejected') this.#ledger.rejected++;
     else this.#ledger.fulfilled++;
     if (events.jobSettled.hasSubscribers) events.jobSettled.publish({ pool: this, id, status: fate === 'rejected' ? fate : 'fulfilled', pid });
@@ -571,7 +572,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
    *    tiny ones it was, shot in the middle of a message, each of them is tried alone, so that only the one that kills is charged.
    *    Everything else goes to another worker, or is pending if nothing may be given any more.
    */
-  #gone(worker: WorkerProcess<JobOf<Module>>, remains: Remains<JobOf<Module>>, round: number): void {
+  #gone(worker: WorkerProcess<JobOf<Module>>, remains: Remains<JobOf<Module>>): void {
     const { cause, report } = remains;
     const started = remains.started.filter(({ state }) => state !== 'over');
     const unstarted = remains.unstarted.filter(({ state }) => state !== 'over');
@@ -598,8 +599,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
     if (this.#phase === 'running' && worker.isToBeReplaced) {
       this.#died++;
-      if (!worker.wasReady) this.#diedStarting(round, report, cause);
-      else this.#countFruitless(report, cause, worker.leftEarly || (remains.started.length === 0 && report.signal === null));
+      const hadNone = report.jobs === 0 && (worker.leftEarly || remains.started.length === 0);
+      if (hadNone) this.#diedInVain(worker, report, report.error ?? cause);
     }
     this.#advance();
   }
@@ -607,7 +608,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   /** A worker was shot while a job was being sent to it, a large one: after some of them, it may be its size that kills them. */
   #isShotAgain(entry: Entry<JobOf<Module>>): boolean {
     entry.alone ??= alone();
-    return ++entry.alone.shots === FRUITLESS_WORKERS;
+    return ++entry.alone.shots === MOST_SHOTS;
   }
 
   // ---- Workers that cannot start, or do not stay
@@ -617,17 +618,17 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#fail(`Cannot start a worker as ${why} (${this.#module.href}): ${String(cause)}`, cause);
   }
 
-  /** A worker died before it was ready. */
-  #diedStarting(round: number, { exitCode, signal }: { exitCode: number | null; signal: NodeJS.Signals | null }, cause: unknown): void {
-    if (signal !== null) this.#starts.diedBySignal();
-    else if (!this.#starts.died(round)) this.#fail(`Cannot start a worker as it ends before it is ready, ${this.#starts.failedRounds} times in a row, ${exitCode === null ? `with ${String(cause)}` : `with exit code ${exitCode}`} (${this.#module.href})`, cause);
-  }
-
-  /** A worker left early, or died with no job to blame: one that has finished none first would be followed by others like it. */
-  #countFruitless(report: WorkerReport, cause: unknown, isBlamed: boolean): void {
-    if (!isBlamed) return;
-    this.#fruitless = report.jobs === 0 ? this.#fruitless + 1 : 0;
-    if (this.#fruitless >= FRUITLESS_WORKERS) this.#fail(`Cannot go on as ${FRUITLESS_WORKERS} workers in a row left without having finished a job (${this.#module.href})`, report.error ?? cause);
+  /**
+   * A worker died before it was ready, or had no job to the end: after a pause it is tried again. After some rounds of that the pool
+   * fails, unless a worker that has outlived them does the work.
+   */
+  #diedInVain({ round, wasReady }: { round: number; wasReady: boolean }, { exitCode, signal }: { exitCode: number | null; signal: NodeJS.Signals | null }, cause: unknown): void {
+    if (!this.#starts.died(round, signal, wasReady)) return;
+    if ([...this.#workers].some(other => other.wasReady && !other.isLeaving && other.round < round)) return;
+    const { streak } = this.#starts;
+    const how = signal !== null ? `by ${signal}` : exitCode === null ? `with ${String(cause)}` : `with exit code ${exitCode}`;
+    if (wasReady) this.#fail(`Cannot go on as ${streak} workers in a row left without having finished a job, the last one ${how} (${this.#module.href})`, cause);
+    else this.#fail(`Cannot start a worker as it ends before it is ready, ${streak} times in a row, ${how} (${this.#module.href})`, cause);
   }
 
   #fail(message: string, cause: unknown): void {

@@ -1,22 +1,35 @@
-// When a worker may be started again after others died before they were ready. It knows neither workers nor the pool.
+// When a worker may be started again after others died in vain: before they were ready, or ready and without a job. It knows neither
+// workers nor the pool.
+//
+//  how it died                                   next try                       so many rounds in a row are too many
+//  by itself, before it was ready                100, 200, 400 ms later         4
+//  by itself, ready, before its first job        100, 200 ms later              3
+//  killed: by the kernel or from outside, say    100, 200, … 3200 ms later      7
+//  by an interrupt signal: a Ctrl-C              at once                        20
+//
+// Workers of one round count once, as they died of the same thing; after the first round one worker at a time is tried.
 
 import { clearTimeout, setTimeout } from './time.ts';
 
-/** How long to wait before the next try, round by round: after the last one the pool fails. */
-const START_AGAIN_MS = [100, 200, 400];
-/** The same after a death by a signal, without limit. */
-const START_AFTER_SIGNAL_MS = 100;
+const MOST_ROUNDS = { starting: 4, ready: 3, killed: 7, interrupted: 20 };
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 3200;
+
+/** Signals that a process gives itself: the next one will, too. */
+const OWN_SIGNALS: ReadonlySet<string> = new Set(['SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGSEGV', 'SIGSYS', 'SIGTRAP']);
 
 export class Starts {
+  readonly #interruptSignals: readonly string[];
   readonly #resume: () => void;
-  /** What a start is to be remembered by: those of one round that fail count once, as they died of the same thing. */
+  /** What a start is to be remembered by. */
   round = 0;
-  /** How many rounds in a row failed. */
-  failedRounds = 0;
+  /** How many rounds in a row died in vain. */
+  streak = 0;
   #pause: NodeJS.Timeout | undefined;
 
   /** @param resume Called when starts are allowed again. */
-  constructor(resume: () => void) {
+  constructor(interruptSignals: readonly string[], resume: () => void) {
+    this.#interruptSignals = interruptSignals;
     this.#resume = resume;
   }
 
@@ -24,21 +37,19 @@ export class Starts {
     return this.#pause !== undefined;
   }
 
-  succeeded(): void {
-    this.failedRounds = 0;
+  /** A worker had a job to the end. */
+  progressed(): void {
+    this.streak = 0;
   }
 
-  diedBySignal(): void {
-    this.#wait(START_AFTER_SIGNAL_MS);
-  }
-
-  /** Whether it may be tried again. */
-  died(round: number): boolean {
-    if (round !== this.round) return true;
+  /** A worker of that round died in vain. Whether that is once too often. */
+  died(round: number, signal: string | null, wasReady: boolean): boolean {
+    if (round !== this.round) return false;
     this.round++;
-    const ms = START_AGAIN_MS[this.failedRounds++];
-    if (ms !== undefined) this.#wait(ms);
-    return ms !== undefined;
+    this.streak++;
+    const how = signal === null || OWN_SIGNALS.has(signal) ? wasReady ? 'ready' : 'starting' : this.#interruptSignals.includes(signal) ? 'interrupted' : 'killed';
+    if (how !== 'interrupted') this.#wait(Math.min(FIRST_PAUSE_MS * 2 ** (this.streak - 1), LONGEST_PAUSE_MS));
+    return this.streak >= MOST_ROUNDS[how];
   }
 
   /** Lets nothing of it outlive the pool. */
@@ -46,11 +57,12 @@ export class Starts {
     clearTimeout(this.#pause);
   }
 
+  /** Pending work holds the event loop: this timer need not. */
   #wait(ms: number): void {
     clearTimeout(this.#pause);
     this.#pause = setTimeout(() => {
       this.#pause = undefined;
       this.#resume();
-    }, ms);
+    }, ms).unref();
   }
 }

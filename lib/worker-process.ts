@@ -73,6 +73,8 @@ export class WorkerProcess<Job> {
   readonly #owner: Owner<Job>;
   readonly #settings: Settings;
   readonly #leadsGroup: boolean;
+  /** Which round of starts it is of. */
+  readonly round: number;
   #graceMs: number;
   #phase: 'starting' | 'ready' | 'leaving' | 'last word said' = 'starting';
   /** What the parent told it about the end. */
@@ -102,9 +104,10 @@ export class WorkerProcess<Job> {
   #idleTimer: NodeJS.Timeout | undefined;
 
   /** Starts a process. @throws what `child_process.fork` throws. */
-  constructor(module: { href: string; workerData: Packed }, settings: Settings, owner: Owner<Job>) {
+  constructor(module: { href: string; workerData: Packed }, settings: Settings, owner: Owner<Job>, round: number) {
     const { stdio, env, cwd, execArgv, graceMs, interruptSignals, ownGroup } = settings;
     this.#settings = settings;
+    this.round = round;
     const brands = { incoming: randomUUID(), outgoing: randomUUID() };
     this.#owner = owner;
     this.#graceMs = graceMs;
