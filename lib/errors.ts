@@ -32,8 +32,17 @@ export class WorkerExitError extends Error {
 export class WorkerStartError extends Error {
   override readonly name = 'WorkerStartError';
   readonly code = 'ERR_WORKER_START';
-  /** The report of the failed pool; null until every worker is gone. */
-  report: PoolReport<unknown> | null = null;
+  #report: PoolReport<unknown> | null = null;
+
+  /** The report of the failed pool; null until every worker is gone. An accessor: `inspect` shows the cause, not the report with all its jobs. */
+  get report(): PoolReport<unknown> | null {
+    return this.#report;
+  }
+
+  /** @internal */
+  set report(report: PoolReport<unknown>) {
+    this.#report = report;
+  }
 }
 
 /** A job took longer than its `timeoutMs`, counted from its start. `cause` is what became of the attempt before, if there was one. */
@@ -66,11 +75,16 @@ export class JobLostError extends Error {
 export class PoolInterruptedError extends Error {
   override readonly name = 'PoolInterruptedError';
   readonly code = 'ERR_POOL_INTERRUPTED';
-  readonly report: PoolReport<unknown>;
+  readonly #report: PoolReport<unknown>;
 
   constructor(report: PoolReport<unknown>) {
     super(`Cannot give all values as the pool was ${report.outcome}`);
-    this.report = report;
+    this.#report = report;
+  }
+
+  /** The report of the pool. */
+  get report(): PoolReport<unknown> {
+    return this.#report;
   }
 }
 

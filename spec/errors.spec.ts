@@ -3,7 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { JobLostError, PoolClosedError, ProtocolError, WorkerExitError, WorkerStartError } from 'drainpool';
+import { inspect } from 'node:util';
+import { JobLostError, PoolClosedError, PoolInterruptedError, ProtocolError, WorkerExitError, WorkerStartError } from 'drainpool';
+import { poolOf } from './support/pool.ts';
 
 describe('WorkerExitError', () => {
   it('names the worker and its exit code', () => {
@@ -41,6 +43,29 @@ describe('WorkerStartError', () => {
 
   it('has no report until the pool gives it one', () => {
     assert.equal(new WorkerStartError('Cannot start a worker').report, null);
+  });
+
+  it('shows its cause, and not the report with all its jobs, when it is printed', async t => {
+    const pool = poolOf<(job: string) => string>(t, 'throws');
+    for (let n = 0; n < 100; n++) void pool.jobs.put(`job ${n}`);
+    const error = await pool.join().catch((reason: unknown) => reason);
+    assert.ok(error instanceof WorkerStartError);
+    assert.equal(error.report?.pending.length, 100);
+    const text = inspect(error, { depth: 5, maxArrayLength: 200 });
+    assert.match(text, /\[cause\]: Error: thrown at import|\[cause\]: RangeError: thrown at import/);
+    assert.doesNotMatch(text, /job 7|pending/);
+    assert.ok(!Object.keys(error).includes('report'));
+  });
+});
+
+describe('PoolInterruptedError', () => {
+  it('has the report, and does not print it', async t => {
+    const pool = poolOf<(job: number) => number>(t, 'echo');
+    const map = pool.map((function* () { yield 1; void pool.terminate(); })());
+    const error = await map.next().catch((reason: unknown) => reason);
+    assert.ok(error instanceof PoolInterruptedError);
+    assert.deepEqual([error.report.outcome, error.report.pending], ['terminated', [1]]);
+    assert.doesNotMatch(inspect(error), /pending/);
   });
 });
 
