@@ -103,10 +103,11 @@ export interface GivenBackMessage {
   jobs: number;
 }
 
-/** Said in the 'exit' event of a worker that ends in any other way: by `process.exit()` or a late error. */
+/** Said in the 'exit' event of a worker that ends in any other way: by `process.exit()` or a late error, which counts if it `failed`. */
 export interface ExitingMessage {
   type: 'exiting';
   started: number;
+  failed: boolean;
   error: Wire;
 }
 
@@ -158,7 +159,7 @@ const toParent: Record<ToParent['type'], (message: Fields) => boolean> = {
   'given-back': message => isCount(message['jobs']),
   'sentinel-read': () => true,
   stopping: message => isCount(message['started']),
-  exiting: message => isCount(message['started']) && isWire(message['error']),
+  exiting: message => isCount(message['started']) && typeof message['failed'] === 'boolean' && isWire(message['error']),
   'end-of-results': message => typeof message['failed'] === 'boolean' && isWire(message['error']),
 };
 

@@ -65,7 +65,7 @@ export interface WorkerReport {
   signal: NodeJS.Signals | null;
   /** How many jobs it settled. */
   jobs: number;
-  /** What its `teardown` threw, or what its manual loop threw while it had no job. */
+  /** What its `teardown` threw, what its manual loop threw while it had no job, or the late error that brought it down. */
   error?: unknown;
 }
 

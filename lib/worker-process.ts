@@ -408,6 +408,7 @@ export class WorkerProcess<Job> {
       case 'exiting':
         this.#given.started = message.started;
         this.#cause = this.#channel.read(message.error);
+        if (message.failed) this.#thrown = { error: this.#cause };
         break;
       case 'end-of-results':
         this.#phase = 'last word said';

@@ -213,14 +213,14 @@ async function outputWritten(): Promise<void> {
   }
 }
 
-let lateError: unknown;
-listen('uncaughtExceptionMonitor', error => { lateError = error; });
+let late: { error: unknown } | undefined;
+listen('uncaughtExceptionMonitor', error => { late = { error }; });
 
 /** A worker that ends in any other way can still send, in one synchronous write, what is done and how far it was. */
 listen('exit', () => {
   if (phase === 'left') return;
   if (outcomes.length > 0 && !channel.hasLarge) void takeResults()();
-  void channel.send({ type: 'exiting', started, error: packReason(lateError) });
+  void channel.send({ type: 'exiting', started, failed: late !== undefined, error: packReason(late?.error) });
 });
 
 // ---- Results

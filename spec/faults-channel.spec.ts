@@ -27,7 +27,7 @@ const said: Row[] = [
   { fault: 'forges a count that is none', job: { forge: { type: 'stopping', started: 0.5 } }, expected: notOfTheProtocol },
   { fault: 'forges the end of its results', job: { forge: { type: 'end-of-results', failed: true, error: noValue } }, expected: unreadable },
   { fault: 'forges a failed start with a reason that is none', job: { forge: { type: 'failed', during: 'setup', reason: noValue } }, expected: unreadable },
-  { fault: 'forges a last word with an error that is none', job: { forge: { type: 'exiting', started: 1, error: noValue } }, expected: unreadable },
+  { fault: 'forges a last word with an error that is none', job: { forge: { type: 'exiting', started: 1, failed: true, error: noValue } }, expected: unreadable },
   { fault: 'leaves half a frame behind', job: { fault: 'half a frame' }, expected: exits(3) },
   { fault: 'is killed in the middle of a result of 100 MB', job: { fault: 'killed in the middle of its result' }, expected: dies('SIGKILL') },
 ];

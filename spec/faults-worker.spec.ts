@@ -13,6 +13,7 @@ import { WorkerExitError, WorkerStartError } from 'drainpool';
 import { dies, exits, isReplaced, limited, stays, table } from './support/faults.ts';
 import type { Faults, Row } from './support/faults.ts';
 import { assertSum, finish, poolOf } from './support/pool.ts';
+import { until } from './support/until.ts';
 import { words } from './support/words.ts';
 
 const fatal: NodeJS.Signals[] = ['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGHUP', 'SIGQUIT'];
@@ -136,6 +137,26 @@ describe('a worker that', { concurrency: 2 }, () => {
     assertSum(report);
     assert.deepEqual([report.lost, report.pending, report.workers.length], [[{ fault: 'say and never' }], [{ good: 1 }], 1]);
     await nobodyIsLeft();
+  });
+});
+
+describe('an error that is thrown late', { concurrency: 2 }, () => {
+  for (const [what, error] of [['an error', /RangeError: between/], ['undefined', /^undefined$/]] as const) it(`in an idle worker is in the report and in \`drainpool:worker:left\`: ${what}`, limited, async t => {
+    const { stdio: [, stdout], said } = words(t);
+    const pool = poolOf<Faults>(t, 'faults', { workers: 1, stdio: ['ignore', stdout, 'ignore'] });
+    const left: unknown[] = [];
+    const hear = (event: unknown): void => { if (Object(event).pool === pool) left.push(event); };
+    subscribe('drainpool:worker:left', hear);
+    t.after(() => unsubscribe('drainpool:worker:left', hear));
+    assert.equal(await pool.run({ fault: `throw ${what} when idle` }), 'idle soon');
+    await said('throwing');
+    await until(() => left.length > 0);
+    const { report } = await finish(pool);
+    assert.deepEqual([report.outcome, report.fulfilled, report.workers.length, report.workers[0]?.exitCode], ['completed', 1, 1, 1]);
+    for (const of of [report.workers[0], left[0]]) {
+      assert.ok('error' in Object(of));
+      assert.match(String(Object(of).error), error);
+    }
   });
 });
 
