@@ -477,6 +477,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       }, round);
       this.#workers.add(worker);
       if (worker.pid === 0) return; // it will say why
+      this.#starts.hasRoom();
       this.#guard.watch(worker.target);
       const isReplacement = this.#died > this.#replaced;
       if (isReplacement) this.#replaced++;
@@ -484,7 +485,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     } catch (cause) {
       // What Node refuses by its shape, a stream without a descriptor say, it refuses every time.
       if (cause instanceof TypeError || isDenied(cause)) this.#fail(`Cannot start a worker: ${String(cause)}`, cause);
-      else this.#diedInVain({ round, wasReady: false }, { exitCode: null, signal: null }, cause);
+      else this.#refused(cause);
     }
   }
 
@@ -577,7 +578,10 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     const started = remains.started.filter(({ state }) => state !== 'over');
     const unstarted = remains.unstarted.filter(({ state }) => state !== 'over');
     this.#workers.delete(worker);
-    if (worker.pid !== 0) this.#guard.forget(worker.target);
+    if (worker.pid !== 0) {
+      this.#guard.forget(worker.target);
+      this.#starts.hasRoom();
+    }
     this.#ledger.workerGone(report);
     if (events.workerLeft.hasSubscribers && worker.pid !== 0) events.workerLeft.publish({ pool: this, error: undefined, ...report });
 
@@ -597,7 +601,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       this.#attemptFailed(entry, entry.state === 'cancelled' ? before : new WorkerExitError(report, before === undefined ? {} : { cause: before }));
     }
 
-    if (this.#phase === 'running' && worker.isToBeReplaced) {
+    if (this.#phase === 'running' && worker.pid === 0) this.#refused(cause);
+    else if (this.#phase === 'running' && worker.isToBeReplaced) {
       this.#died++;
       const hadNone = report.jobs === 0 && (worker.leftEarly || remains.started.length === 0);
       if (hadNone) this.#diedInVain(worker, report, report.error ?? cause);
@@ -618,6 +623,12 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#fail(`Cannot start a worker as ${why} (${this.#module.href}): ${String(cause)}`, cause);
   }
 
+  /** The machine has no room for another process: the pool goes on with those that it has. Without any it fails, after some tries. */
+  #refused(cause: unknown): void {
+    if (this.#starts.refused(this.#workers.size > 0)) return;
+    this.#fail(`Cannot start a worker as the machine refused it ${this.#starts.refusals} times in a row (${this.#module.href}): ${String(cause)}`, cause);
+  }
+
   /**
    * A worker died before it was ready, or had no job to the end: after a pause it is tried again. After some rounds of that the pool
    * fails, unless a worker that has outlived them does the work.
@@ -626,7 +637,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (!this.#starts.died(round, signal, wasReady)) return;
     if ([...this.#workers].some(other => other.wasReady && !other.isLeaving && other.round < round)) return;
     const { streak } = this.#starts;
-    const how = signal !== null ? `by ${signal}` : exitCode === null ? `with ${String(cause)}` : `with exit code ${exitCode}`;
+    const how = signal === null ? `with exit code ${exitCode}` : `by ${signal}`;
     if (wasReady) this.#fail(`Cannot go on as ${streak} workers in a row left without having finished a job, the last one ${how} (${this.#module.href})`, cause);
     else this.#fail(`Cannot start a worker as it ends before it is ready, ${streak} times in a row, ${how} (${this.#module.href})`, cause);
   }

@@ -15,6 +15,12 @@ const MOST_ROUNDS = { starting: 4, ready: 3, killed: 7, interrupted: 20 };
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 3200;
 
+/** After the machine refused a process, which costs next to nothing: twice as long each time, up to a limit. */
+const REFUSED_MS = 100;
+const MOST_REFUSED_MS = 12_800;
+/** Where there is no worker at all, so many refusals in a row are the end: that takes three seconds. */
+const MOST_REFUSALS = 6;
+
 /** Signals that a process gives itself: the next one will, too. */
 const OWN_SIGNALS: ReadonlySet<string> = new Set(['SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGSEGV', 'SIGSYS', 'SIGTRAP']);
 
@@ -26,6 +32,9 @@ export class Starts {
   /** How many rounds in a row died in vain. */
   streak = 0;
   #pause: NodeJS.Timeout | undefined;
+  /** How many times in a row the machine refused a process. */
+  refusals = 0;
+  #refusalPause: NodeJS.Timeout | undefined;
 
   /** @param resume Called when starts are allowed again. */
   constructor(interruptSignals: readonly string[], resume: () => void) {
@@ -34,7 +43,7 @@ export class Starts {
   }
 
   get arePaused(): boolean {
-    return this.#pause !== undefined;
+    return this.#pause !== undefined || this.#refusalPause !== undefined;
   }
 
   /** A worker had a job to the end. */
@@ -52,8 +61,28 @@ export class Starts {
     return this.streak >= MOST_ROUNDS[how];
   }
 
+  /** The machine refused a process. Whether it may be tried again. A pool that is short of workers and has nothing to do holds no event loop. */
+  refused(hasOthers: boolean): boolean {
+    const ms = Math.min(REFUSED_MS * 2 ** this.refusals++, MOST_REFUSED_MS);
+    if (!hasOthers && this.refusals >= MOST_REFUSALS) return false;
+    clearTimeout(this.#refusalPause);
+    this.#refusalPause = setTimeout(() => {
+      this.#refusalPause = undefined;
+      this.#resume();
+    }, ms).unref();
+    return true;
+  }
+
+  /** A process was started, or one is gone: the machine may have room for another. */
+  hasRoom(): void {
+    this.refusals = 0;
+    clearTimeout(this.#refusalPause);
+    this.#refusalPause = undefined;
+  }
+
   /** Lets nothing of it outlive the pool. */
   end(): void {
+    clearTimeout(this.#refusalPause);
     clearTimeout(this.#pause);
   }
 

@@ -10,15 +10,16 @@ import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { extname } from 'node:path';
 import { deadline } from './deadline.ts';
+import { checkDescriptors, TAKEN_BY_A_START } from './descriptors.ts';
 import { ProtocolError } from './errors.ts';
 import { Given } from './given.ts';
 import { Batch, Channel, packReason, Segments } from './ipc.ts';
-import type { Packed } from './ipc.ts';
+import type { Endpoint, Packed } from './ipc.ts';
 import type { Alone, Entry, Fate } from './job.ts';
 import type { Settings } from './options.ts';
 import { parseToParent } from './protocol.ts';
 import type { FailedMessage, JobOutcome, JobsMessage, PieceMessage, ReadyMessage, ResultsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
-import { clearTimeout, now, setTimeout } from './time.ts';
+import { clearTimeout, now, queueMicrotask, setTimeout } from './time.ts';
 import type { WorkerReport } from './types.ts';
 
 /** A worker that was told to give up its job has 50 ms to settle it, by its own clock; one that says nothing after this is deaf. */
@@ -32,6 +33,15 @@ const FULL_MESSAGE_BYTES = 256 * 1024;
 
 /** The worker's program, beside this file, compiled or not. */
 const PROGRAM = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
+
+/** In the place of a child that has no channel: Node returns one where it is out of descriptors after all, and says so a moment later. */
+const NOBODY: Endpoint = {
+  send: (_message, _handle, _options, callback) => {
+    queueMicrotask(() => callback(new Error('Cannot send a message as there is no process')));
+    return false;
+  },
+  on: () => {},
+};
 
 /** What a worker left behind when it went. */
 export interface Remains<Job> {
@@ -103,7 +113,7 @@ export class WorkerProcess<Job> {
   #callOffTimeout = (): void => {};
   #idleTimer: NodeJS.Timeout | undefined;
 
-  /** Starts a process. @throws what `child_process.fork` throws. */
+  /** Starts a process. @throws what `child_process.fork` throws; EMFILE or ENFILE where there are no descriptors for it. */
   constructor(module: { href: string; workerData: Packed }, settings: Settings, owner: Owner<Job>, round: number) {
     const { stdio, env, cwd, execArgv, graceMs, interruptSignals, ownGroup } = settings;
     this.#settings = settings;
@@ -112,6 +122,7 @@ export class WorkerProcess<Job> {
     this.#owner = owner;
     this.#graceMs = graceMs;
     this.#leadsGroup = ownGroup && process.platform !== 'win32';
+    checkDescriptors(TAKEN_BY_A_START + 1); // the guard, which is started after the first worker, finds room
     this.#child = fork(PROGRAM, [brands.outgoing, brands.incoming, ...interruptSignals], {
       serialization: 'advanced',
       stdio: [...(typeof stdio === 'string' ? [stdio, stdio, stdio] : stdio), 'ipc'],
@@ -120,11 +131,12 @@ export class WorkerProcess<Job> {
       ...(env === undefined ? {} : { env }),
       ...(cwd === undefined ? {} : { cwd }),
     });
-    this.#channel = new Channel(this.#child, brands);
+    // Before anything else: nobody must be able to miss it.
+    this.#child.on('error', this.#child.pid === undefined ? error => this.#neverStarted(error) : () => {}); // a signal that was not sent
+    this.#channel = new Channel(this.#child.send === undefined ? NOBODY : this.#child, brands);
     this.#channel.receive(parseToParent, message => this.#hear(message));
     this.#child.on('exit', (exitCode, signal) => this.#exited(exitCode, signal));
     this.#child.on('disconnect', () => this.#channelEnded());
-    this.#child.on('error', this.#child.pid === undefined ? error => this.#neverStarted(error) : () => {}); // a signal that was not sent
     this.#child.unref();
     this.#child.channel?.unref();
     void this.#init(module.href, this.#channel.stage(module.workerData));

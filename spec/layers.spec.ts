@@ -9,7 +9,7 @@ import * as drainpool from 'drainpool';
 
 /** A file imports only from lower ranks. */
 const RANKS: readonly (readonly string[])[] = [
-  ['time.ts', 'types.ts'],
+  ['descriptors.ts', 'time.ts', 'types.ts'],
   ['aborts.ts', 'chunks.ts', 'deadline.ts', 'errors.ts', 'events.ts', 'guard.ts', 'interrupt.ts', 'options.ts', 'protocol.ts', 'source.ts', 'starts.ts'],
   ['ipc.ts', 'job.ts', 'queue.ts'],
   ['calls.ts', 'given.ts', 'ledger.ts', 'map.ts', 'worker.ts'],

@@ -180,7 +180,7 @@ describe('a worker module that', { concurrency: 2 }, () => {
     assert.equal(pool.stats().workers.replaced, 1);
   });
 
-  it('can be started nowhere, as its working directory is missing, fails the pool after four tries', async t => {
+  it('can be started nowhere, as its working directory is missing, fails the pool after six tries', async t => {
     const pool = poolOf<(job: number) => number>(t, 'echo', { cwd: '/does/not/exist' });
     void pool.jobs.put(1);
     const error = await pool.join().then(() => undefined, (reason: unknown) => reason);
@@ -195,7 +195,7 @@ describe('a worker module that', { concurrency: 2 }, () => {
     await assert.rejects(running, /WorkerStartError: Cannot start a worker: TypeError/);
   });
 
-  it('cannot be started at all, as its environment is too large, fails the pool after four tries', async t => {
+  it('cannot be started at all, as its environment is too large, fails the pool after six tries', async t => {
     const pool = poolOf<(job: number) => number>(t, 'echo', { env: { LARGE: 'x'.repeat(10_000_000) } });
     void pool.jobs.put(1);
     const error = await pool.join().then(() => undefined, (reason: unknown) => reason);
