@@ -5,9 +5,13 @@
 
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { checkDescriptors, TAKEN_BY_A_START } from './descriptors.ts';
 
 /** Each line is the whole list. One that was cut short by our end is no line: `read` fails, and the list before it counts. */
 const SCRIPT = "trap '' HUP INT QUIT TERM USR1 USR2; while read -r line; do pids=$line; done; [ -z \"$pids\" ] || kill -s KILL -- $pids";
+
+/** One that was shot so often, with no worker started or gone in between, is not started again: it is the machine that ends it. */
+const MOST_SHOTS = 10;
 
 export class Guard {
   readonly #path: string;
@@ -15,6 +19,7 @@ export class Guard {
   readonly #ended = new Set<() => void>();
   #shell: ChildProcess | undefined;
   #isMissing = false;
+  #shots = 0;
 
   constructor(path = '/bin/sh') {
     this.#path = path;
@@ -23,13 +28,14 @@ export class Guard {
   /** From here on the process, or with a negative number its group, dies with this one. */
   watch(pid: number): void {
     this.#pids.add(pid);
-    if (this.#shell === undefined && !this.#isMissing) this.#start();
-    else this.#tell();
+    this.#shots = 0;
+    this.#tell();
   }
 
   /** It is gone by itself. */
   forget(pid: number): void {
     this.#pids.delete(pid);
+    this.#shots = 0;
     this.#tell();
   }
 
@@ -40,23 +46,29 @@ export class Guard {
     this.#shell.kill('SIGKILL');
   }
 
-  /** In a session of its own: neither the terminal's Ctrl-C nor its end reaches it. */
+  /** In a session of its own: neither the terminal's Ctrl-C nor its end reaches it. Where the machine refuses it, the next worker that comes or goes is another try. */
   #start(): void {
-    const shell = spawn(this.#path, ['-c', SCRIPT, 'drainpool-guard'], { cwd: '/', env: {}, detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+    let shell: ChildProcess;
+    try {
+      checkDescriptors(TAKEN_BY_A_START);
+      shell = spawn(this.#path, ['-c', SCRIPT, 'drainpool-guard'], { cwd: '/', env: {}, detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+    } catch {
+      return;
+    }
     this.#shell = shell;
-    shell.on('error', () => {
-      this.#isMissing = shell.pid === undefined;
-      if (this.#isMissing) this.#gone();
+    shell.on('error', error => {
+      this.#isMissing = 'code' in error && error.code === 'ENOENT';
+      if (shell.pid === undefined) this.#gone();
     });
     shell.on('exit', (_, signal) => {
       this.#gone();
       // Somebody shot it. One that leaves by itself would do so again.
-      if (signal !== null && this.#ended.size === 0 && this.#pids.size > 0) this.#start();
+      if (signal !== null && this.#ended.size === 0 && ++this.#shots < MOST_SHOTS) this.#tell();
     });
     shell.stdin?.on('error', () => {}); // it is gone: its exit says so
     shell.unref();
-    if (shell.stdin !== null && 'unref' in shell.stdin && typeof shell.stdin.unref === 'function') shell.stdin.unref();
-    this.#tell();
+    const stdin: unknown = shell.stdin; // undefined where there was no descriptor for it
+    if (typeof stdin === 'object' && stdin !== null && 'unref' in stdin && typeof stdin.unref === 'function') stdin.unref();
   }
 
   #gone(): void {
@@ -65,6 +77,7 @@ export class Guard {
   }
 
   #tell(): void {
+    if (this.#shell === undefined && this.#pids.size > 0 && !this.#isMissing) this.#start();
     this.#shell?.stdin?.write(`${[...this.#pids].join(' ')}\n`);
   }
 }

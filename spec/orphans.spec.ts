@@ -2,12 +2,17 @@
 // programs that a job starts. Nobody is left when the stdout that they hold has reached its end.
 
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { Guard } from '../lib/guard.ts';
+import { leaveDescriptors } from './support/descriptors.ts';
 import { workPool } from './support/pool.ts';
 import { Program } from './support/program.ts';
+import { until } from './support/until.ts';
 
 const limited = { timeout: 180_000 };
 
@@ -50,6 +55,92 @@ describe('the guard', () => {
     await oneGuard(guard);
     await pool.terminate();
     assert.deepEqual(guards(), []);
+  });
+});
+
+describe('a guard that the machine refuses', () => {
+  /** Whose guards this one's child is: it does nothing, and is killed when the test is over. */
+  const someone = (t: TestContext): number => {
+    const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
+    t.after(() => child.kill('SIGKILL'));
+    return child.pid ?? 0;
+  };
+  const turn = (): Promise<unknown> => new Promise(resolve => { setImmediate(() => setImmediate(resolve)); });
+
+  const isRefused = async (t: TestContext, guard: Guard, refuse: () => () => void): Promise<void> => {
+    const [first, second] = [someone(t), someone(t)];
+    const admit = refuse();
+    guard.watch(first);
+    await turn();
+    assert.deepEqual(guards(), []);
+    admit();
+    guard.watch(second);
+    await oneGuard();
+    await new Promise<void>(resolve => { guard.end(resolve); });
+    assert.deepEqual(guards(), []);
+  };
+
+  it('is tried again at the next worker: there was no descriptor', limited, async t => {
+    await isRefused(t, new Guard(), () => leaveDescriptors(t, 3));
+  });
+
+  it('is tried again at the next worker: its shell must not be executed', limited, async t => {
+    const shell = join(mkdtempSync(join(tmpdir(), 'drainpool-')), 'sh');
+    writeFileSync(shell, '#!/bin/sh\nexec /bin/sh "$@"\n', { mode: 0o600 });
+    await isRefused(t, new Guard(shell), () => () => chmodSync(shell, 0o700));
+  });
+
+  it('is tried again at the next worker: its shell cannot be reached', limited, async t => {
+    const folder = join(mkdtempSync(join(tmpdir(), 'drainpool-')), 'bin');
+    writeFileSync(folder, '');
+    await isRefused(t, new Guard(join(folder, 'sh')), () => () => {
+      rmSync(folder);
+      symlinkSync('/bin', folder);
+    });
+  });
+
+  it('is tried again when a worker is gone, for those that are left', limited, async t => {
+    const guard = new Guard();
+    const [first, second] = [someone(t), someone(t)];
+    const giveBack = leaveDescriptors(t, 3);
+    guard.watch(first);
+    guard.watch(second);
+    giveBack();
+    guard.forget(first);
+    await oneGuard();
+    await new Promise<void>(resolve => { guard.end(resolve); });
+  });
+
+  it('is tried again at the next worker: there was no descriptor for another one when it was shot', limited, async t => {
+    const guard = new Guard();
+    guard.watch(someone(t));
+    const pid = await oneGuard();
+    const second = someone(t);
+    const giveBack = leaveDescriptors(t, 0);
+    process.kill(pid, 'SIGKILL');
+    while (existsSync(`/proc/${pid}`)) await turn();
+    await turn();
+    giveBack();
+    assert.deepEqual(guards(), []);
+    guard.watch(second);
+    await oneGuard(pid);
+    await new Promise<void>(resolve => { guard.end(resolve); });
+  });
+
+  it('is not started again without end, where the machine shoots each one', limited, async t => {
+    const folder = mkdtempSync(join(tmpdir(), 'drainpool-'));
+    const shell = join(folder, 'sh');
+    const log = join(folder, 'log');
+    writeFileSync(shell, `#!/bin/sh\necho >> ${log}\nkill -9 $$\n`, { mode: 0o700 });
+    const lines = (): number => existsSync(log) ? readFileSync(log, 'utf8').length : 0;
+    const guard = new Guard(shell);
+    const [first, second] = [someone(t), someone(t)];
+    guard.watch(first);
+    await until(() => lines() === 10);
+    guard.watch(second);
+    await until(() => lines() > 10);
+    await new Promise<void>(resolve => { guard.end(resolve); });
+    assert.ok(lines() <= 20);
   });
 });
 
