@@ -317,13 +317,11 @@ export class WorkerProcess<Job> {
 
   /** What it started ends with it, where it leads a group. */
   #signal(signal: NodeJS.Signals): void {
-    if (this.target >= 0) this.#child.kill(signal);
-    else {
-      try {
-        process.kill(this.target, signal);
-      } catch {
-        // nobody of the group is left
-      }
+    try {
+      if (this.target >= 0) this.#child.kill(signal);
+      else process.kill(this.target, signal);
+    } catch {
+      // nobody of the group is left, or the system knows no such signal: Windows has no SIGCONT
     }
   }
 

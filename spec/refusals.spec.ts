@@ -13,6 +13,7 @@ import { ProcessPool, WorkerExitError, WorkerStartError } from 'drainpool';
 import { leaveDescriptors } from './support/descriptors.ts';
 import { fixture, workPool } from './support/pool.ts';
 import type { Work } from './support/pool.ts';
+import { Program } from './support/program.ts';
 import { until } from './support/until.ts';
 
 const limited = { timeout: 180_000 };
@@ -162,5 +163,21 @@ describe('a pool that is refused processes while some of its workers live', () =
       assert.equal(Object(error.cause).code, code);
       await until(() => error.report !== null);
     });
+  }
+});
+
+describe('a system that does not know a signal', () => {
+  for (const [lacking, ends] of [['SIGCONT', 'SIGTERM'], ['SIGTERM,SIGCONT', 'SIGKILL']] as const) {
+    for (const group of ['', 'own-group']) {
+      it(`ends a busy worker by ${ends}, and throws nothing in the parent: ${lacking}${group === '' ? '' : ', where workers lead groups'}`, limited, async t => {
+        const program = new Program(fixture('lacks-signal'), [lacking, group]);
+        t.after(() => program.kill('SIGKILL'));
+        await program.says(/^busy$/m);
+        process.kill(program.pid, 'SIGURG');
+        const { code, stdout, stderr } = await program.ended;
+        assert.deepEqual([code, stderr], [0, '']);
+        assert.match(stdout, new RegExp(`^terminated 1 ${ends}$`, 'm'));
+      });
+    }
   }
 });
