@@ -64,7 +64,10 @@ export interface PoolOptions<Data = any> {
    * start, and ending a worker ends what it started, by SIGKILL where it has not gone with it. Default: false.
    */
   ownGroup?: boolean;
-  /** stdin, stdout and stderr of the workers: one word for all three, or an array of words, descriptors or streams. Default: `'inherit'`. */
+  /**
+   * stdin, stdout and stderr of the workers: one word for all three, or an array of words, descriptors or streams. Default:
+   * `['ignore', 'inherit', 'inherit']`, as a worker that shares the program's stdin takes keys away from it, and undoes a terminal's raw mode when it leaves.
+   */
   stdio?: 'inherit' | 'ignore' | readonly [StdioEntry, StdioEntry, StdioEntry];
   /** The environment of the workers, whole. Default: that of the parent. */
   env?: NodeJS.ProcessEnv;
@@ -96,7 +99,7 @@ export const defaults = (): Settings => ({
   minWorkers: 0,
   idleTimeoutMs: undefined,
   ownGroup: false,
-  stdio: 'inherit',
+  stdio: ['ignore', 'inherit', 'inherit'],
   env: undefined,
   execArgv: inheritedFlags(process.execArgv),
   cwd: undefined,

@@ -13,7 +13,7 @@ import type { JobContext, JobReader, ResultWriter } from './types.ts';
 
 // A job may overwrite what is global, with the fake timers of a test say: what this program needs it takes now.
 const { process, Promise } = globalThis; // an import of node:process would open stdin, stdout and stderr, and make pipes non-blocking
-const { nextTick } = process;
+const { getBuiltinModule, nextTick } = process;
 const on = process.on.bind(process);
 const off = process.off.bind(process);
 const { isView } = ArrayBuffer;
@@ -36,6 +36,29 @@ function listen(event: string, listener: (...args: unknown[]) => void): void {
 }
 
 for (const signal of ignoredSignals) listen(signal, () => {});
+
+const swallow = (): void => {};
+
+// Node gives a terminal back, at its end, the mode that it had when this process started: it would undo the raw mode that the parent has set
+// since. It leaves alone what is closed; and a signal that had a listener once ends a process without any of this.
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  on(signal, swallow);
+  off(signal, swallow);
+}
+const reallyExit: unknown = Reflect.get(process, 'reallyExit');
+if (typeof reallyExit === 'function') {
+  Reflect.set(process, 'reallyExit', (code: unknown) => {
+    const { closeSync, fstatSync } = getBuiltinModule('node:fs');
+    for (const descriptor of [1, 2]) {
+      try {
+        if (fstatSync(descriptor).isCharacterDevice()) closeSync(descriptor);
+      } catch {
+        // a job has closed it
+      }
+    }
+    Reflect.apply(reallyExit, process, [code]);
+  });
+}
 
 /** How long a running job has, after `stop`, to fulfil. */
 const SETTLE_MS = 30;
@@ -276,7 +299,6 @@ function flushSoon(): void {
   }, FLUSH_WITHIN_MS);
 }
 
-const swallow = (): void => {};
 let shielded = false;
 
 /** From here on SIGTERM does nothing: a result is under way, or this worker is leaving. */

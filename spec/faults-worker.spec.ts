@@ -50,6 +50,7 @@ const surroundings: Row[] = [
   { fault: 'removes listeners, and first who would tell', job: { fault: 'listeners without a trace' }, expected: isReplaced },
   ...['process', 'process.send', 'process.exit', 'process.on', 'process.nextTick', 'timers', 'Promise', 'clock', 'performance'].map((name): Row => ({ fault: `overwrites ${name}`, job: { fault: name }, expected: stays })),
   { fault: 'adds to Object.prototype what looks like a message', job: { fault: 'Object.prototype' }, expected: stays },
+  { fault: 'closes its stdout and stderr', job: { fault: 'closed output' }, expected: stays },
   { fault: 'changes its working directory', job: { fault: 'chdir' }, expected: stays },
   { fault: 'empties its environment', job: { fault: 'empty environment' }, expected: stays },
 ];

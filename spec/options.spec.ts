@@ -46,7 +46,7 @@ describe('defaults()', () => {
       minWorkers: 0,
       idleTimeoutMs: undefined,
       ownGroup: false,
-      stdio: 'inherit',
+      stdio: ['ignore', 'inherit', 'inherit'],
       env: undefined,
       execArgv: inheritedFlags(process.execArgv),
       cwd: undefined,

@@ -62,7 +62,7 @@ describe('the README', () => {
     const known: Record<string, unknown> = { ...defaults() };
     assert.deepEqual([...rows.keys()].filter(name => !name.endsWith('Error')).sort(), Object.keys(known).sort());
     for (const [name, value] of Object.entries(known)) {
-      const shown = name === 'workers' ? 'os.availableParallelism()' : name === 'execArgv' ? 'process.execArgv' : JSON.stringify(value)?.replaceAll('"', "'") ?? 'undefined';
+      const shown = name === 'workers' ? 'os.availableParallelism()' : name === 'execArgv' ? 'process.execArgv' : JSON.stringify(value)?.replaceAll('"', "'").replaceAll(',', ', ') ?? 'undefined';
       assert.equal(rows.get(name), shown, name);
     }
     assert.deepEqual([...rows.keys()].filter(name => name.endsWith('Error')).sort(), Object.keys(exports).filter(name => name.endsWith('Error')).sort());
