@@ -66,7 +66,7 @@ export class Guard {
       if (signal !== null && this.#ended.size === 0 && ++this.#shots < MOST_SHOTS) this.#tell();
     });
     shell.stdin?.on('error', () => {}); // it is gone: its exit says so
-    shell.unref();
+    shell.unref?.();
     const stdin: unknown = shell.stdin; // undefined where there was no descriptor for it
     if (typeof stdin === 'object' && stdin !== null && 'unref' in stdin && typeof stdin.unref === 'function') stdin.unref();
   }

@@ -137,8 +137,8 @@ export class WorkerProcess<Job> {
     this.#channel.receive(parseToParent, message => this.#hear(message));
     this.#child.on('exit', (exitCode, signal) => this.#exited(exitCode, signal));
     this.#child.on('disconnect', () => this.#channelEnded());
-    this.#child.unref();
-    this.#child.channel?.unref();
+    this.#child.unref?.(); // Bun has no such method on a channel
+    this.#child.channel?.unref?.();
     void this.#init(module.href, this.#channel.stage(module.workerData));
   }
 

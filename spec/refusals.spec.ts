@@ -181,3 +181,12 @@ describe('a system that does not know a signal', () => {
     }
   }
 });
+
+describe('a runtime whose children cannot be unreferenced', () => {
+  it('has its jobs done all the same', limited, async t => {
+    const program = new Program(fixture('lacks-unref'));
+    t.after(() => program.kill('SIGKILL'));
+    const { code, stdout, stderr } = await program.ended;
+    assert.deepEqual([stdout, stderr, code], ['42\nterminated\n', '', 0]);
+  });
+});
