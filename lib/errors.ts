@@ -18,11 +18,18 @@ export class WorkerExitError extends Error {
 
   constructor(worker: { pid: number; exitCode: number | null; signal: NodeJS.Signals | null }, options?: ErrorOptions) {
     const how = worker.signal === null ? `with exit code ${worker.exitCode}` : `by ${worker.signal}`;
-    super(`Cannot finish the job as its worker (pid ${worker.pid}) ended ${how}`, options);
+    super(`Cannot finish the job as its worker (pid ${worker.pid}) ended ${how}${meaning(worker, options?.cause)}`, options);
     this.pid = worker.pid;
     this.exitCode = worker.exitCode;
     this.signal = worker.signal;
   }
+}
+
+/** What such an end usually means, as the system does not say it. */
+function meaning({ exitCode, signal }: { exitCode: number | null; signal: NodeJS.Signals | null }, cause: unknown): string {
+  if (signal === 'SIGABRT' || exitCode === 134) return ", which usually means that it was out of memory: smaller jobs need less, and `execArgv: ['--max-old-space-size=4096']` allows more";
+  const isByThePool = cause instanceof ProtocolError;
+  return signal === 'SIGKILL' && !isByThePool ? ', which often means that the machine was out of memory: fewer `workers` and smaller jobs need less' : '';
 }
 
 /**

@@ -1,6 +1,7 @@
 // The options of a pool: their defaults, in one object, and the checks that a caller's own must pass.
 // Whatever is wrong with them is said at the constructor, with what was wanted and what was found.
 
+import { fstatSync } from 'node:fs';
 import { constants, availableParallelism } from 'node:os';
 import { Stream } from 'node:stream';
 import { isAbsolute } from 'node:path';
@@ -186,6 +187,23 @@ function checkStdio(stdio: unknown): void {
   for (const entry of entries) {
     const isOther = entry instanceof Stream || (Number.isInteger(entry) && entry >= 0);
     if (entry !== 'inherit' && entry !== 'ignore' && !isOther) throw wrong(TypeError, '`stdio`', wanted, entry);
+    if (typeof entry === 'number' && !isOpen(entry)) throw new TypeError(`Cannot create a pool as \`stdio\` must hold descriptors that are open: received ${entry}, which is not`);
+    if (entry instanceof Stream && !hasDescriptor(entry)) throw new TypeError("Cannot create a pool as `stdio` must hold streams that have a descriptor, an open file or socket: received one that has none. Give a file after its 'open' event, not a stream that exists only in this process, as a PassThrough does");
+  }
+}
+
+/** Whether Node can hand it to another process: by its descriptor, or by the handle of a pipe or socket. */
+function hasDescriptor(stream: Stream): boolean {
+  const [descriptor, ...handles]: unknown[] = ['fd', 'handle', '_handle'].map(name => Reflect.get(stream, name));
+  return typeof descriptor === 'number' ? isOpen(descriptor) : handles.some(handle => handle instanceof Object);
+}
+
+function isOpen(descriptor: number): boolean {
+  try {
+    fstatSync(descriptor);
+    return true;
+  } catch (error) {
+    return !(error instanceof Error && 'code' in error && error.code === 'EBADF'); // Node's permission model may forbid to look
   }
 }
 

@@ -58,6 +58,11 @@ const surroundings: Row[] = [
 describe('a job that', { concurrency: 2 }, () => table([...signals, ...ends, ...surroundings]));
 
 describe('a worker that', { concurrency: 2 }, () => {
+  it('is out of memory leaves an error that says so', limited, async t => {
+    const pool = poolOf<Faults>(t, 'faults', { workers: 1, stdio: 'ignore', execArgv: ['--max-old-space-size=24'] });
+    await assert.rejects(pool.run({ fault: 'out of memory' }), /ended by SIGABRT, which usually means that it was out of memory: .*--max-old-space-size/);
+  });
+
   it('floods a pipe that nobody reads blocks, and terminate ends it', limited, async t => {
     const unread = unreadPipe(t);
     const { stdio: [, stdout], said, nobodyIsLeft } = words(t);

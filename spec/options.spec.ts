@@ -2,8 +2,14 @@
 // is refused in which words. A wrong shape is a TypeError, a number out of range a RangeError.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { closeSync, createReadStream, createWriteStream, openSync, rmSync } from 'node:fs';
+import { connect, createServer, Socket } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough, Stream } from 'node:stream';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ProcessPool } from 'drainpool';
@@ -198,6 +204,44 @@ describe('settings()', () => {
     for (const [entry, shown] of [['ipc', "'ipc'"], [-1, '-1'], [1.5, '1.5'], [NaN, 'NaN'], [null, 'null'], [undefined, 'undefined'], [true, 'true'], [{}, 'an object'], [['inherit'], 'an array']] as const) {
       refuses('stdio', 'TypeError', wanted, [[[entry, 'inherit', 'inherit'], shown], [['inherit', 'inherit', entry], shown]]);
     }
+  });
+
+  it('takes for `stdio` what has a descriptor: an open file, a pipe, a socket', async t => {
+    const file = createWriteStream(join(tmpdir(), `drainpool-${randomUUID()}`));
+    await once(file, 'open');
+    const cat = spawn('cat', { stdio: ['pipe', 'pipe', 'inherit'] });
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const socket = connect(Object(server.address()).port, '127.0.0.1');
+    await once(socket, 'connect');
+    t.after(() => {
+      rmSync(file.path);
+      server.close();
+      for (const each of [file, cat.stdin, socket]) each.destroy();
+    });
+    for (const stream of [file, cat.stdin, cat.stdout, socket]) assert.doesNotThrow(() => untyped({ stdio: ['ignore', stream, 'inherit'] }));
+  });
+
+  it('refuses a stream without a descriptor for `stdio`, and says what to do', async () => {
+    const message = 'Cannot create a pool as `stdio` must hold streams that have a descriptor, an open file or socket: received one that has none. Give a file after its \'open\' event, not a stream that exists only in this process, as a PassThrough does';
+    const closed = createReadStream(fileURLToPath(import.meta.url));
+    await once(closed, 'open');
+    closed.destroy();
+    await once(closed, 'close');
+    const cat = spawn('cat', { stdio: ['pipe', 'ignore', 'inherit'] });
+    cat.stdin.destroy();
+    const unopened = createReadStream(fileURLToPath(import.meta.url));
+    for (const stream of [new PassThrough(), new Stream(), unopened, closed, cat.stdin, new Socket()]) {
+      for (const stdio of [[stream, 'inherit', 'inherit'], ['ignore', 'inherit', stream]]) assert.throws(() => untyped({ stdio }), { name: 'TypeError', message });
+    }
+    unopened.destroy();
+  });
+
+  it('refuses a descriptor for `stdio` that is not open', () => {
+    const descriptor = openSync('/dev/null', 'r');
+    closeSync(descriptor);
+    assert.throws(() => untyped({ stdio: ['ignore', descriptor, 2] }), { name: 'TypeError', message: `Cannot create a pool as \`stdio\` must hold descriptors that are open: received ${descriptor}, which is not` });
+    assert.throws(() => untyped({ stdio: ['ignore', Object.assign(new Stream(), { fd: descriptor }), 2] }), TypeError);
   });
 
   it('refuses an array of any other length than three for `stdio`', () => {

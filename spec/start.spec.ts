@@ -1,7 +1,7 @@
 // Starting and leaving: setup and teardown, once in each worker, and what becomes of a pool whose workers cannot start.
 
 import assert from 'node:assert/strict';
-import { PassThrough } from 'node:stream';
+import { spawn } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { WorkerStartError } from 'drainpool';
 import type { Life } from './fixtures/life.ts';
@@ -189,8 +189,10 @@ describe('a worker module that', { concurrency: 2 }, () => {
     assert.deepEqual(error.report?.workers, []);
   });
 
-  it('cannot be started with a stream that has no descriptor fails the pool at once', async t => {
-    const pool = poolOf<(job: number) => number>(t, 'echo', { stdio: ['ignore', new PassThrough(), 'inherit'] });
+  it('cannot be started with a stream that was closed since fails the pool at once', async t => {
+    const { stdin } = spawn('cat', { stdio: ['pipe', 'ignore', 'inherit'] });
+    const pool = poolOf<(job: number) => number>(t, 'echo', { stdio: ['ignore', stdin, 'inherit'] });
+    stdin.destroy();
     const running = pool.run(1);
     await assert.rejects(running, /WorkerStartError: Cannot start a worker: TypeError/);
   });
