@@ -42,7 +42,7 @@ import { OrderedMap } from './map.ts';
 import type { MapHost } from './map.ts';
 import { checkMs, checkName, moduleHref, settings, wrong } from './options.ts';
 import type { PoolOptions, Settings } from './options.ts';
-import { promised, WORKER_MARK } from './protocol.ts';
+import { promised, workerModule } from './protocol.ts';
 import type { FailedMessage } from './protocol.ts';
 import { deferred, JobQueue, ResultQueue } from './queue.ts';
 import { Starts } from './starts.ts';
@@ -139,7 +139,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
    */
   constructor(module: URL | string, options: PoolOptions<DataOf<Module>> = {}) {
     const href = moduleHref(module);
-    if (Reflect.get(globalThis, WORKER_MARK) === href) throw new Error('Cannot create a pool in a worker of the same module, as it would start workers without end: create it under `if (!isWorker)`');
+    if (workerModule() === href) throw new Error('Cannot create a pool in a worker of the same module, as it would start workers without end: create it under `if (!isWorker)`');
     this.#settings = settings(options);
     this.#module = { href, workerData: pack(this.#settings.workerData, 'workerData') };
     this.#starts = new Starts(this.#settings.interruptSignals, () => this.#advance());
@@ -756,7 +756,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 }
 
 /** Whether this process is a worker of a pool: `if (!isWorker) await main()` makes one file play both roles. */
-export const isWorker: boolean = WORKER_MARK in globalThis;
+export const isWorker: boolean = workerModule() !== undefined;
 
 /** @throws TypeError for an unknown option or a wrong shape, RangeError for a number out of range. */
 function runOptions(options: RunOptions): CheckedOptions {

@@ -121,7 +121,20 @@ export interface EndOfResultsMessage {
 export type ToParent = ReadyMessage | FailedMessage | ResultsMessage | GivenBackMessage | SentinelReadMessage | StoppingMessage | ExitingMessage | EndOfResultsMessage;
 
 /** Under this symbol a worker's global holds the href of its module. Not an environment variable: a job's own child programs would inherit it. */
-export const WORKER_MARK = Symbol.for('drainpool.worker');
+const WORKER_MARK = Symbol.for('drainpool.worker');
+/** The first argument of a worker's program is this and the href. */
+export const WORKER_ARGUMENT = 'drainpool-worker:';
+
+/** The href of the module whose worker this process is, if it is one. What is loaded ahead of the worker's program, by `--import` say, finds it in the arguments. */
+export function workerModule(): unknown {
+  const [, , argument = ''] = process.argv;
+  return Reflect.get(globalThis, WORKER_MARK) ?? (argument.startsWith(WORKER_ARGUMENT) ? argument.slice(WORKER_ARGUMENT.length) : undefined);
+}
+
+/** To be called by the worker's program, before it takes its arguments away from what it runs. */
+export function markWorker(): void {
+  Reflect.set(globalThis, WORKER_MARK, workerModule());
+}
 
 type Fields = Record<string, unknown>;
 

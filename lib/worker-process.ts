@@ -17,7 +17,7 @@ import { Batch, Channel, packReason, Segments } from './ipc.ts';
 import type { Endpoint, Packed } from './ipc.ts';
 import type { Alone, Entry, Fate } from './job.ts';
 import type { Settings } from './options.ts';
-import { parseToParent } from './protocol.ts';
+import { parseToParent, WORKER_ARGUMENT } from './protocol.ts';
 import type { FailedMessage, JobOutcome, JobsMessage, PieceMessage, ReadyMessage, ResultsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
 import { clearTimeout, now, queueMicrotask, setTimeout } from './time.ts';
 import type { WorkerReport } from './types.ts';
@@ -123,7 +123,7 @@ export class WorkerProcess<Job> {
     this.#graceMs = graceMs;
     this.#leadsGroup = ownGroup && process.platform !== 'win32';
     checkDescriptors(TAKEN_BY_A_START + 1); // the guard, which is started after the first worker, finds room
-    this.#child = fork(PROGRAM, [brands.outgoing, brands.incoming, ...interruptSignals], {
+    this.#child = fork(PROGRAM, [`${WORKER_ARGUMENT}${module.href}`, brands.outgoing, brands.incoming, ...interruptSignals], {
       serialization: 'advanced',
       stdio: [...(typeof stdio === 'string' ? [stdio, stdio, stdio] : stdio), 'ipc'],
       execArgv: [...execArgv],

@@ -8,7 +8,7 @@
 import { setImmediate, setTimeout } from 'node:timers';
 import { Batch, Channel, packReason, Segments } from './ipc.ts';
 import type { JobOutcome, JobsMessage, ResultsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
-import { parseToWorker, WORKER_MARK } from './protocol.ts';
+import { markWorker, parseToWorker } from './protocol.ts';
 import type { JobContext, JobReader, ResultWriter } from './types.ts';
 
 // A job may overwrite what is global, with the fake timers of a test say: what this program needs it takes now.
@@ -19,7 +19,8 @@ const off = process.off.bind(process);
 const { isView } = ArrayBuffer;
 const exitProcess = process.exit.bind(process);
 const now = performance.now.bind(performance);
-const [incoming = '', outgoing = '', ...ignoredSignals] = process.argv.splice(2);
+markWorker();
+const [, incoming = '', outgoing = '', ...ignoredSignals] = process.argv.splice(2);
 
 const ours = new Set<unknown>();
 /** Somebody removed a listener of ours, by `process.removeAllListeners()` say: this worker leaves between two jobs. */
@@ -128,7 +129,6 @@ let giveUp = (): void => {};
 let isLoop = false;
 
 async function run(href: string, workerData: Wire): Promise<void> {
-  Reflect.set(globalThis, WORKER_MARK, href);
   let during: 'import' | 'exports' | 'setup' = 'import';
   let module: Usable;
   try {

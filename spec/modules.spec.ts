@@ -121,3 +121,20 @@ describe('what Node is told', () => {
     assert.match(refused.error ?? '', /^Cannot start a worker: Error: Access to this API has been restricted/);
   });
 });
+
+describe('a library that is loaded ahead of the program', { concurrency: 2 }, () => {
+  const preload = fixture('preload').href;
+  for (const [how, options] of [
+    ['by `execArgv`', { execArgv: ['--import', preload] }],
+    ['by NODE_OPTIONS', { env: { ...process.env, NODE_OPTIONS: `--import=${preload}` } }],
+  ] as const) {
+    it(`knows in a worker that it is in one, and of which module: ${how}`, limited, async t => {
+      const pool = poolOf<typeof import('./fixtures/preloaded.ts')>(t, 'preloaded', { workers: 1, ...options });
+      const refusal = 'Error: Cannot create a pool in a worker of the same module, as it would start workers without end: create it under `if (!isWorker)`';
+      assert.deepEqual(await pool.run('self'), { preload: { isWorker: true, refusal }, isWorker: true });
+      for (const job of ['grandchild', 'grandchild of the same arguments'] as const) {
+        assert.deepEqual(await pool.run(job), { isWorker: false, refusal: 'none' }, job);
+      }
+    });
+  }
+});
