@@ -432,7 +432,6 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (this.#isStarting || this.#workers.size >= this.#settings.workers || this.#starts.arePaused || this.#phase !== 'running') return;
     let wanted = this.#waitingCount - (this.#holdsBack() ? this.#queue.size : 0);
     for (const worker of this.#workers) if (worker.state !== 'busy') wanted--;
-    if (this.#starts.streak > 0 && [...this.#workers].some(({ state }) => state === 'starting')) return; // one at a time, until one is of use
     if (!this.#queue.closed) wanted = Math.max(wanted, this.#settings.minWorkers - this.#workers.size);
     if (wanted <= 0) return;
     this.#startWorker();
@@ -448,6 +447,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     try {
       const worker = new WorkerProcess<JobOf<Module>>(this.#module, this.#settings, {
         ready: ({ pid }) => {
+          this.#starts.ready();
           if (events.workerReady.hasSubscribers) events.workerReady.publish({ pool: this, pid });
         },
         failed: (during, cause) => this.#failed(during, cause),
@@ -477,7 +477,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       }, round);
       this.#workers.add(worker);
       if (worker.pid === 0) return; // it will say why
-      this.#starts.hasRoom();
+      this.#starts.began();
       this.#guard.watch(worker.target);
       const isReplacement = this.#died > this.#replaced;
       if (isReplacement) this.#replaced++;

@@ -7,7 +7,8 @@
 //  killed: by the kernel or from outside, say    100, 200, … 3200 ms later      7
 //  by an interrupt signal: a Ctrl-C              at once                        20
 //
-// Workers of one round count once, as they died of the same thing; after the first round one worker at a time is tried.
+// Workers of one round count once, as they died of the same thing. From the second round on they are started one by one, until a
+// job is done: the next one when the last is ready, has died, or has taken longer than anybody would.
 
 import { clearTimeout, setTimeout } from './time.ts';
 
@@ -57,7 +58,7 @@ export class Starts {
     this.round++;
     this.streak++;
     const how = signal === null || OWN_SIGNALS.has(signal) ? wasReady ? 'ready' : 'starting' : this.#interruptSignals.includes(signal) ? 'interrupted' : 'killed';
-    if (how !== 'interrupted') this.#wait(Math.min(FIRST_PAUSE_MS * 2 ** (this.streak - 1), LONGEST_PAUSE_MS));
+    this.#wait(how === 'interrupted' ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (this.streak - 1), LONGEST_PAUSE_MS));
     return this.streak >= MOST_ROUNDS[how];
   }
 
@@ -71,6 +72,17 @@ export class Starts {
       this.#resume();
     }, ms).unref();
     return true;
+  }
+
+  /** A process was started. */
+  began(): void {
+    this.hasRoom();
+    if (this.streak > 0) this.#wait(LONGEST_PAUSE_MS);
+  }
+
+  /** It is ready. */
+  ready(): void {
+    this.#wait(0);
   }
 
   /** A process was started, or one is gone: the machine may have room for another. */
@@ -89,7 +101,7 @@ export class Starts {
   /** Pending work holds the event loop: this timer need not. */
   #wait(ms: number): void {
     clearTimeout(this.#pause);
-    this.#pause = setTimeout(() => {
+    this.#pause = ms === 0 ? undefined : setTimeout(() => {
       this.#pause = undefined;
       this.#resume();
     }, ms).unref();

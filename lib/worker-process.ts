@@ -26,6 +26,8 @@ import type { WorkerReport } from './types.ts';
 const CANCEL_ANSWER_MS = 100;
 /** Jobs behind one that takes longer than this are asked back, if another worker is idle. */
 export const SLOW_MS = 20;
+/** A manual loop that waits for its next job has so long, at least, to read its sentinel: it may have a sum to put. */
+const LOOP_ANSWER_MS = 5000;
 /** Pieces of a large value follow each other: when none has come for this long, none will. A whole one of 64 MB takes a fraction of it. */
 const LARGE_SILENCE_MS = 5000;
 /** A message with so many bytes of jobs is full. */
@@ -244,6 +246,7 @@ export class WorkerProcess<Job> {
     const packed = packReason(reason); // only read by the job's signal: a large one is not worth its way
     void this.#channel.send({ type: 'cancel', id: entry.id, reason: sizeOf(packed) > FULL_MESSAGE_BYTES ? undefined : packed });
     this.#callOffTimeout();
+    this.#isOverdue = false;
     this.#callOffTimeout = deadline(CANCEL_ANSWER_MS, () => {
       if (this.#given.current === entry && this.#phase === 'ready') this.kill('SIGTERM');
     });
@@ -281,9 +284,10 @@ export class WorkerProcess<Job> {
     this.#awaitLeaving();
   }
 
-  /** The sentinel is the next thing that it reads. One that does not is deaf: a timer that its last job left spins, say. */
+  /** The sentinel is the next thing that it reads. One that does not is deaf: a timer that its last job left spins, say. A loop has a value to lose. */
   #awaitLeaving(): void {
-    if (this.#told === 'end-of-jobs' && this.#phase === 'ready' && !this.hasJob) this.#endWithin(this.#graceMs);
+    const ms = this.isLoop ? Math.max(this.#graceMs, LOOP_ANSWER_MS) : this.#graceMs;
+    if (this.#told === 'end-of-jobs' && this.#phase === 'ready' && !this.hasJob) this.#endWithin(ms);
   }
 
   /** Step 1 of terminate: asks it to leave. From its answer on, or from SIGTERM, it has `graceMs`. */

@@ -33,7 +33,7 @@ describe('a pool whose workers die before they are ready', { concurrency: 2 }, (
     }
   }
 
-  it('starts all of them once, and then one at a time', limited, async t => {
+  it('starts all of them once, and then one by one', limited, async t => {
     const { stdio: [, stdout], nobodyIsLeft } = words(t);
     const pool = poolOf<Dying>(t, 'dies-in-vain', { workers: 8, stdio: ['ignore', stdout, 'ignore'], workerData: { when: 'setup', how: 'SIGKILL' } });
     for (let n = 0; n < 50; n++) void pool.jobs.put(n);
@@ -68,7 +68,15 @@ describe('a pool whose workers die ready, without a job,', { concurrency: 2 }, (
   });
 });
 
-describe('a pool with a worker that works', () => {
+describe('a pool with a worker that works', { concurrency: 2 }, () => {
+  it('starts others although one that was tried again is stuck in its start', limited, async t => {
+    const { stdio, said } = words(t);
+    const pool = poolOf<typeof import('./fixtures/nth-start.ts')>(t, 'nth-start', { workers: 3, stdio, graceMs: 300, workerData: `${process.pid}-${Math.random()}` });
+    assert.deepEqual(await Promise.all([pool.run('a'), pool.run('b'), pool.run('c')]), ['a', 'b', 'c'], 'the first died, the second is stuck');
+    await said('stuck');
+    assert.equal((await finish(pool)).report.outcome, 'completed');
+  });
+
   it('does not fail for others that cannot start', limited, async t => {
     const { stdio, said } = words(t);
     const pool = poolOf<typeof import('./fixtures/first-starts.ts')>(t, 'first-starts', { workers: 3, stdio, workerData: `${process.pid}-${Math.random()}` });
