@@ -45,6 +45,21 @@ describe('the first press on a pool', { concurrency: 2 }, () => {
   });
 });
 
+describe('a signal of which a listener of the program makes interrupt()', () => {
+  it('is one press on the pool, which hears it next', limited, async t => {
+    const { stdio, said } = words(t);
+    let pool: ProcessPool<Work> | undefined;
+    const interrupt = (): void => void pool?.interrupt();
+    process.on('SIGUSR2', interrupt);
+    t.after(() => process.off('SIGUSR2', interrupt));
+    pool = workPool(t, { workers: 1, stdio, interruptSignals: ['SIGUSR2'] });
+    void pool.jobs.put({ do: 'abort-then-fulfil' });
+    await said('waits for its signal');
+    process.kill(process.pid, 'SIGUSR2');
+    assert.equal((await pool.join()).fulfilled, 1);
+  });
+});
+
 describe('terminate() of a pool that is ending already', { concurrency: 2 }, () => {
   const stuck = async (t: TestContext): Promise<ProcessPool<Work>> => {
     const { stdio, said } = words(t);

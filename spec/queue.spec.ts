@@ -401,6 +401,17 @@ describe('JobQueue.putAll()', () => {
     assert.deepEqual(sources.map(({ closed }) => closed), [1, 1]);
   });
 
+  it('does not take a value that comes in the same moment as close()', async () => {
+    const { queue } = jobQueue(1);
+    let give = (_: IteratorResult<number>): void => {};
+    const step = new Promise<IteratorResult<number>>(resolve => { give = resolve; });
+    const putting = queue.putAll({ [Symbol.asyncIterator]: () => ({ next: () => step }) });
+    void step.then(() => queue.close()); // behind the queue's own callback, and before what follows from that
+    give({ done: false, value: 7 });
+    await assert.rejects(putting, { code: 'ERR_POOL_CLOSED' });
+    assert.equal(queue.size, 0);
+  });
+
   it('resolves to its count when the iterable itself closes the queue at its end', async () => {
     const queue = new JobQueue<number, { job: number }>(1, { admit: job => ({ job }), changed: () => {}, awaited: () => () => false });
     assert.equal(await queue.putAll((function* () { yield 1; queue.close(); })()), 1);
