@@ -167,6 +167,15 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
     return wire.next === 'packed' && value instanceof Uint8Array ? unpack(value) : ownMemory(value);
   }
 
+  /** The same for the reason of something, which is not worth more than what it explains: one that cannot be read is the error that says so. */
+  readReason(wire: Wire): unknown {
+    try {
+      return this.read(wire);
+    } catch (error) {
+      return error;
+    }
+  }
+
   /** Instead of reading it. */
   drop(wire: Wire): void {
     if (typeof wire === 'object' && wire !== null && 'next' in wire && wire.next !== 'plain') this.#arrived.shift();
@@ -181,6 +190,8 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
 
 /** A value of more bytes, roughly, has bytes of its own: there is nothing to gain by writing it with others. */
 const PLAIN_BYTES = 64 * 1024;
+/** One that is nested deeper has bytes of its own: v8 writes deeper than it reads, and where it gave up reading nobody finds the next value. */
+const PLAIN_DEPTH = 32;
 /** Written together, since a buffer for each takes five times as long: 0.8 against 4.8 µs for a line of a log. */
 const NEXT: Wire = { next: 'plain' };
 
@@ -196,10 +207,10 @@ export class Batch {
   add(value: unknown): { wire: Wire; bytes: number } | undefined {
     if (typeof value !== 'object' || value === null) return undefined;
     try {
-      let bytes = this.#sizeOf(value);
+      let bytes = this.#sizeOf(value, 0);
       if (bytes === Infinity && this.#seen.size > 0) {
         this.#close();
-        bytes = this.#sizeOf(value);
+        bytes = this.#sizeOf(value, 0);
       }
       if (bytes > PLAIN_BYTES) return this.#close();
       if (this.#serializer === undefined) {
@@ -229,31 +240,31 @@ export class Batch {
     this.#seen.clear();
   }
 
-  /** Roughly, in bytes; Infinity if something in it is not plain, or is in this segment already. */
-  #sizeOf(value: unknown): number {
+  /** Roughly, in bytes; Infinity if something in it is not plain, too deep, or is in this segment already. */
+  #sizeOf(value: unknown, depth: number): number {
     if (typeof value === 'string') return value.length;
     if (typeof value === 'function' || typeof value === 'symbol') return Infinity;
     if (typeof value !== 'object' || value === null) return 8;
-    if (this.#seen.has(value)) return Infinity;
+    if (depth > PLAIN_DEPTH || this.#seen.has(value)) return Infinity;
     this.#seen.add(value);
     let bytes = 8;
     if (Array.isArray(value)) {
       if (value.length > PLAIN_BYTES) return Infinity;
-      for (let i = 0; i < value.length && bytes <= PLAIN_BYTES; i++) bytes += this.#sizeOf(value[i]);
+      for (let i = 0; i < value.length && bytes <= PLAIN_BYTES; i++) bytes += this.#sizeOf(value[i], depth + 1);
       return bytes;
     }
     const proto: unknown = Object.getPrototypeOf(value);
     if (proto === Date.prototype) return bytes;
     if (proto !== Object.prototype && proto !== null) return Infinity;
     for (const key in value) {
-      bytes += key.length + this.#sizeOf(Reflect.get(value, key));
+      bytes += key.length + this.#sizeOf(Reflect.get(value, key), depth + 1);
       if (bytes > PLAIN_BYTES) break;
     }
     return bytes;
   }
 }
 
-/** Reads what a batch has written, in its order. */
+/** Reads what a batch has written, in its order. Behind one that cannot be read the rest of its segment cannot be found: those are errors, too. */
 export class Segments {
   readonly #segments: Segment[];
   #next = 0;
@@ -264,7 +275,7 @@ export class Segments {
     this.#segments = segments;
   }
 
-  /** @throws RangeError if there is no more. */
+  /** @throws RangeError if there is no more, or it cannot be found; what v8 throws. */
   read(): unknown {
     while (this.#left === 0) {
       const segment = this.#segments[this.#next++];
@@ -274,7 +285,12 @@ export class Segments {
       this.#deserializer.readHeader();
     }
     this.#left--;
-    return this.#deserializer?.readValue();
+    const deserializer = this.#deserializer;
+    if (deserializer === undefined) throw new RangeError('Cannot read the value as one before it in its message could not be read');
+    this.#deserializer = undefined; // after a throw it stands somewhere inside the broken value
+    const value: unknown = deserializer.readValue();
+    this.#deserializer = deserializer;
+    return value;
   }
 }
 

@@ -107,6 +107,8 @@ export class WorkerProcess<Job> {
   #heardMs = now();
   #cause: unknown;
   #thrown: { error: unknown } | undefined;
+  /** The job of a loop that put a value which cannot be read: it is rejected when it is done. */
+  #unread: { entry: Entry<Job>; error: unknown } | undefined;
   #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | undefined;
   #isChannelOpen = true;
   #isGone = false;
@@ -399,7 +401,7 @@ export class WorkerProcess<Job> {
         break;
       case 'failed':
         this.#phase = 'last word said';
-        this.#owner.failed(message.during, this.#channel.read(message.reason));
+        this.#owner.failed(message.during, this.#channel.readReason(message.reason));
         break;
       case 'results':
         this.#sendsLargeResult = false;
@@ -421,12 +423,12 @@ export class WorkerProcess<Job> {
         break;
       case 'exiting':
         this.#given.started = message.started;
-        this.#cause = this.#channel.read(message.error);
+        this.#cause = this.#channel.readReason(message.error);
         if (message.failed) this.#thrown = { error: this.#cause };
         break;
       case 'end-of-results':
         this.#phase = 'last word said';
-        if (message.failed) this.#thrown = { error: this.#channel.read(message.error) };
+        if (message.failed) this.#thrown = { error: this.#channel.readReason(message.error) };
         break;
       default:
         this.#broken('one that is not of the protocol');
@@ -471,7 +473,14 @@ export class WorkerProcess<Job> {
   #valuePut({ id, value }: { id: number; value: Wire }): void {
     const entry = this.#given.put(id);
     if (entry === undefined) return this.#broken(`a value for job ${id}, which it does not have`);
-    const read = this.#channel.read(value);
+    let read: unknown;
+    try {
+      read = this.#channel.read(value);
+    } catch (error) {
+      if (entry === this.#given.current) this.#unread = { entry, error };
+      else this.#thrown = { error }; // put after the sentinel: its job has its result
+      return;
+    }
     // The value of a job that has timed out is dropped: it has its outcome, or another attempt will give it. What a loop puts behind
     // its jobs, a sum say, goes to the last one that it has done.
     const ofCurrent = entry.state === 'given' ? entry : undefined;
@@ -488,6 +497,7 @@ export class WorkerProcess<Job> {
       this.#isCancelling = false;
       if (this.#isPutDown) this.endOfJobs(); // it has survived SIGTERM, and let go of its job after all
     }
+    if (fate === 'done' && this.#unread?.entry === entry) return this.#owner.settled(entry, 'rejected', this.#unread.error);
     let value: unknown;
     try {
       value = this.#channel.read(wire, values);

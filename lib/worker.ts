@@ -106,7 +106,7 @@ channel.receive(parseToWorker, message => {
       void channel.send({ type: 'given-back', jobs: dropUnstarted() });
       break;
     case 'cancel':
-      cancel(message.id, channel.read(message.reason));
+      cancel(message.id, channel.readReason(message.reason));
       break;
   }
   wake();
@@ -489,18 +489,24 @@ async function runLoop(loop: Loop): Promise<void> {
       finishCurrent({ done: true });
       if (hasPut) await flush(); // shot between a value and this word, the job would be tried again, and put it twice
       hasPut = false;
-      do {
-        if (!await hasJob()) {
-          if (!stopping) void channel.send({ type: 'sentinel-read' });
-          return { done: true, value: undefined };
+      for (;;) {
+        do {
+          if (!await hasJob()) {
+            if (!stopping) void channel.send({ type: 'sentinel-read' });
+            return { done: true, value: undefined };
+          }
+          finishCurrent({ done: true }); // a loop that asked for two at once: it has got the second, or waits for it
+        } while (received.length === 0); // another call was quicker
+        const { read } = startJob();
+        isOver = false;
+        startMs = now();
+        if (outcomes.length > 0) flushSoon();
+        try {
+          return { done: false, value: read() };
+        } catch (reason) {
+          finishCurrent({ rejected: channel.stage(packReason(reason)) }); // it cannot be read: the loop gets the next one
         }
-        finishCurrent({ done: true }); // a loop that asked for two at once: it has got the second, or waits for it
-      } while (received.length === 0); // another call was quicker
-      const { read } = startJob();
-      isOver = false;
-      startMs = now();
-      if (outcomes.length > 0) flushSoon();
-      return { done: false, value: read() };
+      }
     },
     [Symbol.asyncIterator]: () => jobs,
   };
