@@ -11,7 +11,7 @@
 
 import { inspect } from 'node:util';
 import { isArrayBufferView as isView, isMap, isNativeError, isProxy, isSet, isTypedArray } from 'node:util/types';
-import { deserialize, Deserializer, serialize, Serializer } from 'node:v8';
+import { DefaultDeserializer, DefaultSerializer, Deserializer, Serializer } from 'node:v8';
 import type { PieceMessage, Segment, Wire } from './protocol.ts';
 
 /** A job may overwrite what is global: what a worker needs to send its result is taken now. */
@@ -160,7 +160,7 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
   /** The value that the other end sent. To be called once for each, in the order in which they came, with the segments of its message. */
   read(wire: Wire, segments?: Segments): unknown {
     if (typeof wire !== 'object' || wire === null) return wire;
-    if (wire instanceof Uint8Array) return unpack(Uint8Array.prototype.slice.call(wire));
+    if (wire instanceof Uint8Array) return unpack(wire);
     if (wire.next === 'plain') return segments?.read();
     const value = this.#arrived.shift() ?? new RangeError('Cannot read the value as it did not come before its message');
     if (value instanceof Error) throw value;
@@ -298,10 +298,57 @@ function isPiece(message: { type: string } | undefined): message is PieceMessage
   return message?.type === 'piece';
 }
 
-/** A typed array is made a view on all that came with it, or on a pool: its own `buffer` must be its own. A Buffer's never is. */
+/** What crossed as it is, and large, is a view on all that came with it: its `buffer` must be its own. A Buffer's may be another's. */
 function ownMemory(value: NodeJS.TypedArray): NodeJS.TypedArray {
   return Buffer.isBuffer(value) ? value : value.slice();
 }
+
+/** The views on memory, by the names that they have on every realm; this Node may not have the last one. */
+const VIEWS = ['Buffer', 'DataView', 'Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Int32Array', 'Uint32Array', 'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array', 'Float16Array'];
+/** The types of some Node versions do not know them all, and a job may overwrite them. */
+const VIEW_KINDS = VIEWS.map(name => Reflect.get(globalThis, name));
+/** What a typed array is, whatever class of one's own it belongs to; undefined for a DataView. */
+const viewName = Reflect.getOwnPropertyDescriptor(Reflect.getPrototypeOf(Uint8Array.prototype) ?? {}, Symbol.toStringTag)?.get;
+/** With these v8 begins, and then with this byte a value that is a view. */
+const HEADER_BYTES = 2;
+const VIEW_TAG = 0x5c;
+
+/** Writes values as v8 does, but of a view its own bytes. (The calls with `_` are how Node lets a subclass have its way.) */
+class Writer extends DefaultSerializer {
+  _writeHostObject(view: NodeJS.ArrayBufferView): void {
+    const name: unknown = Buffer.isBuffer(view) ? 'Buffer' : viewName?.call(view);
+    this.writeUint32(VIEWS.indexOf(typeof name === 'string' ? name : 'DataView'));
+    this.writeDouble(view.byteLength);
+    this.writeRawBytes(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
+  }
+}
+
+/** Reads them: each view has a buffer of its own, of its own length. But a large Buffer that is the whole value is spared the copy. */
+class Reader extends DefaultDeserializer {
+  readonly #sparesCopy: boolean;
+
+  constructor(bytes: Uint8Array) {
+    super(bytes);
+    this.#sparesCopy = bytes.length > AHEAD_BYTES && bytes[HEADER_BYTES] === VIEW_TAG;
+    this.readHeader();
+  }
+
+  _readHostObject(): unknown {
+    const kind = this.readUint32();
+    const bytes = this.readRawBytes(this.readDouble());
+    if (kind === 0 && this.#sparesCopy) return bytes;
+    const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
+    return kind === 0 ? Buffer.from(buffer) : new VIEW_KINDS[kind](buffer);
+  }
+}
+
+function serialize(value: unknown): Buffer {
+  const writer = new Writer();
+  writer.writeHeader();
+  writer.writeValue(value);
+  return writer.releaseBuffer();
+}
+
 
 /** A snapshot of a value: a primitive, or bytes. */
 export type Packed = Exclude<Wire, { next: string }>;
@@ -337,9 +384,7 @@ export function packReason(reason: unknown): Packed {
 }
 
 function unpack(bytes: Uint8Array): unknown {
-  if (bytes[0] === ERROR_TAG) return rebuildError(deserialize(bytes.subarray(1)), new Map());
-  const value: unknown = deserialize(bytes);
-  return isTypedArray(value) ? ownMemory(value) : value;
+  return bytes[0] === ERROR_TAG ? rebuildError(new Reader(bytes.subarray(1)).readValue(), new Map()) : new Reader(bytes).readValue();
 }
 
 /** An error as plain data. v8 keeps neither own properties nor, on every Node version, `cause`; shared and cyclic errors stay so. */

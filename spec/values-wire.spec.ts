@@ -5,10 +5,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { serialize } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { ProcessPool, WorkerStartError } from 'drainpool';
 import type { PoolOptions } from 'drainpool';
 import { Segments } from '../lib/ipc.ts';
-import { deep, depthOf } from './fixtures/wire.ts';
+import { deep, depthOf, views } from './fixtures/wire.ts';
 import { finish, poolOf } from './support/pool.ts';
 import { Program } from './support/program.ts';
 
@@ -17,6 +18,8 @@ type Loop = typeof import('./fixtures/wire-loop.ts');
 
 const limited = { timeout: 180_000 };
 const create = (t: TestContext, options: PoolOptions = {}): ProcessPool<Wire> => poolOf<Wire>(t, 'wire', { workers: 1, ...options });
+
+const own = (value: unknown, ...keys: string[]): unknown => keys.reduce((of: unknown, key) => Reflect.get(Object(of), key), value);
 
 /** That many objects, each in the one before: what v8 writes of it, whatever it could write itself. */
 function deepBytes(levels: number): Uint8Array {
@@ -116,5 +119,50 @@ describe('a value that is too deep', { concurrency: 2 }, () => {
     for (let i = 0; i < 2; i++) assert.throws(() => segments.read(), { name: 'RangeError', message: 'Cannot read the value as one before it in its message could not be read' });
     assert.equal(segments.read(), 'next');
     assert.throws(() => segments.read(), { name: 'RangeError', message: 'Cannot read the value as its message does not hold it' });
+  });
+});
+
+describe('a view on memory', { concurrency: 2 }, () => {
+  const everyView = (value: unknown): ArrayBufferView[] => ArrayBuffer.isView(value) ? [value] : Object.values(Object(value)).flatMap(everyView);
+
+  it('owns exactly its own buffer, in both directions, wherever it is in a value', limited, async t => {
+    const pool = create(t);
+    for (const value of [await pool.run({ make: 'views' }), await pool.run({ echo: views() }), await pool.run({ echo: new Map([[1, views()]]) })]) {
+      const seen = value instanceof Map ? value.get(1) : value;
+      assert.deepStrictEqual(seen, views());
+      const all = [...new Set(everyView(seen))];
+      assert.equal(all.length, 7, 'the same view twice is the same');
+      for (const view of all) assert.deepEqual([view.byteOffset, view.buffer.byteLength], [0, view.byteLength], view.constructor.name);
+      assert.equal(new Set(all.map(({ buffer }) => buffer)).size, all.length, 'no two of them share one');
+    }
+    for (const value of [new DataView(new ArrayBuffer(32), 8, 4), Buffer.from('small'), new Uint8Array(40).subarray(3, 9), new DataView(new ArrayBuffer(600_000), 100_000), new Float64Array(100_000).fill(3)]) {
+      const seen = await pool.run({ echo: value });
+      const bare = await poolOf<(job: unknown) => unknown>(t, 'echo').run(value);
+      assert.deepStrictEqual([seen, bare], [value, value]);
+      for (const view of everyView([seen, bare])) assert.deepEqual([view.byteOffset, view.buffer.byteLength], [0, view.byteLength], view.constructor.name);
+    }
+  });
+
+  it('of every kind arrives as that kind, those of another realm and of a class of one\'s own too', limited, async t => {
+    const kinds = ['Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Int32Array', 'Uint32Array', 'Float16Array', 'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array', 'DataView'];
+    class Samples extends Float32Array {}
+    const pool = create(t);
+    for (const name of kinds.filter(name => name in globalThis)) {
+      const Kind = Reflect.get(globalThis, name);
+      for (const view of [new Kind(new ArrayBuffer(16)), runInNewContext(`new ${name}(new ArrayBuffer(16))`)]) {
+        const seen = await pool.run({ echo: { view } });
+        assert.equal(Object.prototype.toString.call(own(seen, 'view')), `[object ${name}]`);
+        assert.ok(own(seen, 'view') instanceof Kind && own(seen, 'view', 'byteLength') === 16);
+      }
+    }
+    assert.deepStrictEqual(await pool.run({ echo: [new Samples([1, 2])] }), [new Float32Array([1, 2])]);
+  });
+
+  it('that is a large Buffer is spared a copy, also where it comes in pieces', limited, async t => {
+    const pool = poolOf<(job: unknown) => unknown>(t, 'echo', { workers: 1 });
+    const values = await Promise.all([300_000, 70_000_000].map(bytes => pool.run(Buffer.alloc(bytes, 7))));
+    for (const [i, bytes] of [300_000, 70_000_000].entries()) assert.ok(Buffer.isBuffer(values[i]) && values[i].equals(Buffer.alloc(bytes, 7)));
+    const nested = await pool.run({ large: Buffer.alloc(300_000, 7) });
+    assert.deepEqual([own(nested, 'large', 'byteOffset'), own(nested, 'large', 'buffer', 'byteLength')], [0, 300_000]);
   });
 });
