@@ -10,12 +10,12 @@
 //  more than 64 MB             ahead of its message, piece by piece, each when the one before has left
 
 import { inspect } from 'node:util';
-import { isArrayBufferView as isView, isMap, isNativeError, isProxy, isSet, isTypedArray } from 'node:util/types';
+import { isArrayBuffer, isArrayBufferView as isView, isBoxedPrimitive, isDate, isMap, isNativeError, isProxy, isRegExp, isSet, isTypedArray } from 'node:util/types';
 import { DefaultDeserializer, DefaultSerializer, Deserializer, Serializer } from 'node:v8';
 import type { PieceMessage, Segment, Wire } from './protocol.ts';
 
 /** A job may overwrite what is global: what a worker needs to send its result is taken now. */
-const { Promise } = globalThis;
+const { Date, DOMException, Error, Map, Promise, Set } = globalThis;
 
 /** A value of more bytes than this crosses ahead of its message: it is worth one of its own. */
 const AHEAD_BYTES = 256 * 1024;
@@ -72,18 +72,19 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
   }
 
   /**
-   * Makes a value, as it is now, part of the next message. A large array of bytes or numbers is sent at once, which spares a copy.
+   * Makes a value, as it is now, part of the next message, small plain data by way of its batch. A large array of bytes or numbers is
+   * sent at once, which spares a copy.
    *
    * @throws what `pack` throws.
    */
-  take(value: unknown, name: string): Wire {
-    if (!isTypedArray(value) || value.byteLength <= AHEAD_BYTES || !this.#maySendWhole(value)) return this.stage(pack(value, name));
+  take(value: unknown, name: string, batch?: Batch): Wire {
+    if (!isView(value) || !isTypedArray(value) || value.byteLength <= AHEAD_BYTES || !this.#maySendWhole(value)) return this.stage(pack(value, name, batch));
     this.#sendWhole(value);
     return { next: 'view' };
   }
 
   /** The same for what `pack` made of a value. */
-  stage(packed: Packed): Wire {
+  stage(packed: Packed | Plain): Wire {
     if (!(packed instanceof Uint8Array) || packed.length <= AHEAD_BYTES) return packed;
     if (this.#maySendWhole(packed)) this.#sendWhole(packed);
     else this.#staged.push(packed);
@@ -169,16 +170,18 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
 
   /** The same for the reason of something, which is not worth more than what it explains: one that cannot be read is the error that says so. */
   readReason(wire: Wire): unknown {
+    const hasNone = this.#arrived.length === 0;
     try {
       return this.read(wire);
     } catch (error) {
+      if (hasNone && isAhead(wire)) throw error; // it never came
       return error;
     }
   }
 
   /** Instead of reading it. */
   drop(wire: Wire): void {
-    if (typeof wire === 'object' && wire !== null && 'next' in wire && wire.next !== 'plain') this.#arrived.shift();
+    if (isAhead(wire)) this.#arrived.shift();
   }
 
   #write(message: Out | PieceMessage): Promise<boolean> {
@@ -193,74 +196,45 @@ const PLAIN_BYTES = 64 * 1024;
 /** One that is nested deeper has bytes of its own: v8 writes deeper than it reads, and where it gave up reading nobody finds the next value. */
 const PLAIN_DEPTH = 32;
 /** Written together, since a buffer for each takes five times as long: 0.8 against 4.8 µs for a line of a log. */
-const NEXT: Wire = { next: 'plain' };
+const NEXT = { next: 'plain' } as const;
+type Plain = typeof NEXT;
 
 /** The plain values of one message, each written at the moment that it is given. */
 export class Batch {
-  #serializer: Serializer | undefined;
-  #count = 0;
-  #segments: Segment[] = [];
-  /** Objects of this segment. One that comes again is written anew, in another: v8 would refer to what it was before. */
-  readonly #seen = new Set<object>();
+  /** Roughly how much was written since the last `take`. */
+  bytes = 0;
+  /** For one value after the other. */
+  readonly snapshot = new Snapshot();
+  #segments: { count: number; serializer: Serializer }[] = [];
+  #open: { count: number; serializer: Serializer } | undefined;
 
-  /** Its place in the message, or undefined for what is no plain data: it may not even be possible to send it. */
-  add(value: unknown): { wire: Wire; bytes: number } | undefined {
-    if (typeof value !== 'object' || value === null) return undefined;
-    try {
-      let bytes = this.#sizeOf(value, 0);
-      if (bytes === Infinity && this.#seen.size > 0) {
-        this.#close();
-        bytes = this.#sizeOf(value, 0);
-      }
-      if (bytes > PLAIN_BYTES) return this.#close();
-      if (this.#serializer === undefined) {
-        this.#serializer = new Serializer();
-        this.#serializer.writeHeader();
-      }
-      this.#serializer.writeValue(value);
-      this.#count++;
-      return { wire: NEXT, bytes };
-    } catch {
-      return this.#close(); // what was written of it is behind those that count
-    }
+  /** Takes the copy that its snapshot has made, if that is small and plain. */
+  add(copy: unknown): Plain | undefined {
+    const { isPlain, bytes, deepest } = this.snapshot;
+    if (!isPlain || bytes > PLAIN_BYTES || deepest > PLAIN_DEPTH) return undefined;
+    const segment = this.#open ?? this.#begin();
+    this.#open = undefined; // what a throw leaves in it is behind those that count
+    segment.serializer.writeValue(copy);
+    segment.count++;
+    this.#open = segment;
+    this.bytes += bytes;
+    return NEXT;
   }
 
   /** The segments so far. */
   take(): Segment[] {
-    this.#close();
-    const segments = this.#segments;
+    const segments = this.#segments.map(({ count, serializer }) => ({ count, bytes: serializer.releaseBuffer() }));
     this.#segments = [];
+    this.#open = undefined;
+    this.bytes = 0;
     return segments;
   }
 
-  #close(): undefined {
-    if (this.#serializer !== undefined && this.#count > 0) this.#segments.push({ count: this.#count, bytes: this.#serializer.releaseBuffer() });
-    this.#serializer = undefined;
-    this.#count = 0;
-    this.#seen.clear();
-  }
-
-  /** Roughly, in bytes; Infinity if something in it is not plain, too deep, or is in this segment already. */
-  #sizeOf(value: unknown, depth: number): number {
-    if (typeof value === 'string') return value.length;
-    if (typeof value === 'function' || typeof value === 'symbol') return Infinity;
-    if (typeof value !== 'object' || value === null) return 8;
-    if (depth > PLAIN_DEPTH || this.#seen.has(value)) return Infinity;
-    this.#seen.add(value);
-    let bytes = 8;
-    if (Array.isArray(value)) {
-      if (value.length > PLAIN_BYTES) return Infinity;
-      for (let i = 0; i < value.length && bytes <= PLAIN_BYTES; i++) bytes += this.#sizeOf(value[i], depth + 1);
-      return bytes;
-    }
-    const proto: unknown = Object.getPrototypeOf(value);
-    if (proto === Date.prototype) return bytes;
-    if (proto !== Object.prototype && proto !== null) return Infinity;
-    for (const key in value) {
-      bytes += key.length + this.#sizeOf(Reflect.get(value, key), depth + 1);
-      if (bytes > PLAIN_BYTES) break;
-    }
-    return bytes;
+  #begin(): { count: number; serializer: Serializer } {
+    const segment = { count: 0, serializer: new Serializer() };
+    segment.serializer.writeHeader();
+    this.#segments.push(segment);
+    return segment;
   }
 }
 
@@ -294,6 +268,8 @@ export class Segments {
   }
 }
 
+const isAhead = (wire: Wire): boolean => typeof wire === 'object' && wire !== null && 'next' in wire && wire.next !== 'plain';
+
 function isPiece(message: { type: string } | undefined): message is PieceMessage {
   return message?.type === 'piece';
 }
@@ -308,7 +284,7 @@ const VIEWS = ['Buffer', 'DataView', 'Int8Array', 'Uint8Array', 'Uint8ClampedArr
 /** The types of some Node versions do not know them all, and a job may overwrite them. */
 const VIEW_KINDS = VIEWS.map(name => Reflect.get(globalThis, name));
 /** What a typed array is, whatever class of one's own it belongs to; undefined for a DataView. */
-const viewName = Reflect.getOwnPropertyDescriptor(Reflect.getPrototypeOf(Uint8Array.prototype) ?? {}, Symbol.toStringTag)?.get;
+const viewName = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)?.get;
 /** With these v8 begins, and then with this byte a value that is a view. */
 const HEADER_BYTES = 2;
 const VIEW_TAG = 0x5c;
@@ -349,27 +325,33 @@ function serialize(value: unknown): Buffer {
   return writer.releaseBuffer();
 }
 
-
 /** A snapshot of a value: a primitive, or bytes. */
 export type Packed = Exclude<Wire, { next: string }>;
 
-/** The first byte of a packed error; everything else begins with the 0xff of v8. */
+/** The first byte of packed errors; everything else begins with the 0xff of v8. */
 const ERROR_TAG = 0;
 
 /**
  * Takes a snapshot of a value. Errors keep their class if it is built in, name, message, stack, `cause`,
- * `errors` and own properties, less those that cannot be cloned.
+ * `errors` and own properties, less those that cannot be cloned. Small plain data goes into the batch, if there is one.
  *
  * @throws DataCloneError which says what in it cannot be cloned, and where; `name` is what the value is called there.
  */
-export function pack(value: unknown, name: string): Packed {
+export function pack(value: unknown, name: string): Packed;
+export function pack(value: unknown, name: string, batch: Batch | undefined): Packed | Plain;
+export function pack(value: unknown, name: string, batch?: Batch): Packed | Plain {
   if (typeof value === 'string') return value.length > AHEAD_BYTES / 2 ? serialize(value) : value;
   if (value === undefined || value === null || typeof value === 'boolean' || typeof value === 'number' || typeof value === 'bigint') return value;
+  const snapshot = batch?.snapshot ?? new Snapshot();
   try {
-    if (!isError(value)) return clone(value);
-    return Buffer.concat([Uint8Array.of(ERROR_TAG), serialize(describeError(value, new Map()))]);
-  } catch (cause) {
-    const [where, what] = locate(value, name, new Set()) ?? [name, kindOfValue(value)];
+    if (Object.getPrototypeOf(value) !== Object.prototype && isError(value)) return Buffer.concat([Uint8Array.of(ERROR_TAG), serialize(describeError(value, new Map()))]);
+    const copy = snapshot.take(value);
+    const packed = batch?.add(copy) ?? serialize(copy);
+    snapshot.clear();
+    return packed;
+  } catch (error) {
+    const { where, what, cause } = describe(error, value, name, snapshot.isLater);
+    snapshot.clear();
     throw new DOMException(`Cannot send \`${name}\` to another process as \`${where}\` cannot be cloned: it is ${what}`, { name: 'DataCloneError', cause });
   }
 }
@@ -434,10 +416,18 @@ function ownPart(error: Error, key: string, seen: Map<Error, ErrorRecord>): Part
   }
 }
 
-function partOf(value: unknown, seen: Map<Error, ErrorRecord>): Part | undefined {
+function partOf(value: unknown, seen: Map<Error, ErrorRecord>): Part {
   if (isError(value)) return { error: describeError(value, seen) };
-  if (Array.isArray(value) && Object.values(value).some(isError)) return { parts: value.map(item => partOf(item, seen) ?? { value: undefined }) };
-  return isCloneable(value) ? { value } : undefined;
+  if (Array.isArray(value) && Object.values(value).some(isError)) return { parts: value.map(item => partOfItem(item, seen)) };
+  return { value: new Snapshot().take(value) };
+}
+
+function partOfItem(item: unknown, seen: Map<Error, ErrorRecord>): Part {
+  try {
+    return partOf(item, seen);
+  } catch {
+    return { value: undefined };
+  }
 }
 
 function rebuildError(record: ErrorRecord, seen: Map<ErrorRecord, Error>): Error {
@@ -464,79 +454,394 @@ function rebuildPart(part: Part, seen: Map<ErrorRecord, Error>): unknown {
   return 'parts' in part ? part.parts.map(item => rebuildPart(item, seen)) : part.value;
 }
 
-/** @throws whatever v8 throws, and a TypeError where v8 would silently make a bare `{}` of what the value holds. */
-function clone(value: unknown): Buffer {
-  const bytes = serialize(value);
-  if (holdsForeign(value, bytes.length, new Set())) throw new TypeError('Cannot clone an object of a class of the platform');
-  return bytes;
+function textOf(read: () => string): string {
+  try {
+    return read();
+  } catch {
+    return '';
+  }
 }
+
+const MOST_LEVELS = 50;
+const MOST_NOTES = 30;
+
+function note(notes: string[], where: string, what: string): void {
+  if (notes.length < MOST_NOTES) notes.push(`${where}: ${what}`);
+  else notes[MOST_NOTES] = 'and more';
+}
+
+const trapped = (error: unknown): string => `a getter that throws ${isError(error) ? textOf(() => String(error.message)) : inspect(error, { depth: 0 })}`;
+
+/** Takes the place of what was left out. */
+const DROPPED = Symbol('dropped');
+
+/** Something in a value cannot be cloned: what it is, and the way to it, added while the walk goes back. */
+class Refusal {
+  readonly cause: unknown;
+  readonly #what: string;
+  /** The innermost first. */
+  readonly #way: [container: object, step: unknown][] = [];
+
+  constructor(what: string, cause?: unknown) {
+    this.#what = what;
+    this.cause = cause;
+  }
+
+  add(container: object, step: unknown): void {
+    this.#way.push([container, step]);
+  }
+
+  /** As a path like `job.items[3].callback`, in which the value has this name, and what is there. */
+  describe(name: string, isLater = false): { where: string; what: string } {
+    if (isLater) return { where: name, what: `${this.#what}, more than ${DEEP} levels deep in it` };
+    let where = name;
+    for (const [i, [container, step]] of this.#way.reverse().entries()) {
+      if (step === KEY) return { where, what: `${kindOfValue(container)}, with a key that cannot be cloned` };
+      if (i === MOST_STEPS) return { where, what: kindOfValue(container) };
+      where += stepOf(container, step);
+    }
+    return { where, what: this.#what };
+  }
+}
+
+/** Why a value cannot be sent, where its walk or v8 threw this. */
+function describe(error: unknown, value: unknown, name: string, isLater = false): { where: string; what: string; cause: unknown } {
+  if (error instanceof Refusal) return { ...error.describe(name, isLater), cause: error.cause };
+  return { where: name, what: `${kindOfValue(value)}, and v8 says: ${textOf(() => String(error))}`, cause: error };
+}
+
+/** A path longer than this helps nobody. */
+const MOST_STEPS = 31;
+/** The step to the key of a Map: it has no path. */
+const KEY = Symbol('key');
+/** After so many levels the walk goes on from the top: v8 needs less of the stack for one. */
+const DEEP = 128;
+/** No v8 writes so deep: these are getters that make each other, without end. */
+const ENDLESS = 100_000;
+/** So many objects are found sooner in a list than in a Map. */
+const FEW = 16;
+
+/**
+ * A copy of a value for v8 to write, made in one walk. It has what v8 would write: own enumerable properties under strings, nothing
+ * inherited. So each getter runs once, what v8 would make a bare `{}` of is found, and no two values have an object in common. What
+ * is shared or cyclic inside the value stays so.
+ */
+class Snapshot {
+  /** How large it is, roughly, and how deep. */
+  bytes = 0;
+  deepest = 0;
+  /** Whether all objects in the copy are new. */
+  isPlain = true;
+  /** Whether the walk is at what was too deep at first: the way there is not known. */
+  isLater = false;
+  /** Objects, each before its copy. */
+  readonly #few: (object | undefined)[] = [];
+  #fewCount = 0;
+  #many: Map<object, object> | undefined;
+  /** What is so deep that it is filled in later. */
+  #later: { value: object; copy: object; depth: number }[] = [];
+  /** Where it is noted what was left out; without it, what cannot be cloned is an error. */
+  readonly #notes: string[] | undefined;
+  readonly #mostLevels: number;
+  #path: string;
+
+  constructor(notes?: string[], path = '') {
+    this.#notes = notes;
+    this.#mostLevels = notes === undefined ? ENDLESS : MOST_LEVELS;
+    this.#path = path;
+  }
+
+  /** For one of many, in the same copy: DROPPED if it cannot be cloned. */
+  copyPart(value: unknown, path: string): unknown {
+    this.#path = path;
+    try {
+      return this.#copy(value, 0);
+    } catch (error) {
+      return this.#leftOut(error);
+    }
+  }
+
+  /** Makes it ready for the next value. */
+  clear(): void {
+    this.bytes = this.deepest = 0;
+    this.isPlain = true;
+    this.isLater = false;
+    for (let i = 0; i < this.#fewCount; i++) this.#few[i] = undefined;
+    this.#fewCount = 0;
+    this.#many = undefined;
+    this.#later = this.#later.length === 0 ? this.#later : [];
+  }
+
+  /** @throws Refusal */
+  take(value: unknown): unknown {
+    const copy = this.#copy(value, 0);
+    for (const { value, copy, depth } of this.#later) { // it grows meanwhile
+      this.isLater = true;
+      this.#fill(value, copy, depth);
+    }
+    return copy;
+  }
+
+  #copy(value: unknown, depth: number): unknown {
+    if (typeof value === 'object' && value !== null) return this.#object(value, depth);
+    if (typeof value === 'function' || typeof value === 'symbol') throw new Refusal(kindOfValue(value));
+    this.bytes += typeof value === 'string' ? value.length : 8;
+    return value;
+  }
+
+  #object(value: object, depth: number): object {
+    if (isProxy(value)) throw new Refusal(kindOfValue(value));
+    const known = this.#known(value);
+    if (known !== undefined) return known;
+    if (depth > this.#mostLevels) throw new Refusal('nested too deep');
+    this.bytes += 8;
+    if (depth > this.deepest) this.deepest = depth;
+    if (Array.isArray(value)) return this.#isDeep(depth) ? this.#filled(value, [], depth) : this.#array(value, depth);
+    if (Object.getPrototypeOf(value) === Object.prototype && !this.#isDeep(depth)) return this.#plain(value, depth);
+    return this.#special(value, depth) ?? this.#filled(value, {}, depth);
+  }
+
+  #isDeep(depth: number): boolean {
+    return depth > 0 && depth % DEEP === 0;
+  }
+
+  /** A new copy, now or later. */
+  #filled(value: object, copy: object, depth: number): object {
+    this.#keep(value, copy);
+    if (this.#isDeep(depth)) this.#later.push({ value, copy, depth });
+    else this.#fill(value, copy, depth);
+    return copy;
+  }
+
+  /** The quick way for most: a spread runs each getter, too. */
+  #plain(value: object, depth: number): object {
+    let copy: Record<string, unknown>;
+    try {
+      copy = { ...value };
+    } catch {
+      return this.#filled(value, {}, depth); // which of them throws?
+    }
+    let isEmpty = true;
+    for (const key in copy) {
+      if (!Object.hasOwn(copy, key)) continue; // somebody gave all objects a property
+      if (isEmpty) this.#keep(value, copy);
+      isEmpty = false;
+      const item = copy[key];
+      this.bytes += key.length;
+      if (typeof item === 'string') this.bytes += item.length;
+      else if (isPrimitive(item)) this.bytes += 8;
+      else if ((copy[key] = this.#part(item, value, key, depth)) === DROPPED) delete copy[key];
+    }
+    return isEmpty ? this.#special(value, depth) ?? this.#keep(value, copy) : copy;
+  }
+
+  #array(value: unknown[], depth: number): object {
+    const { length } = value;
+    const keys = Object.keys(value);
+    const isDense = keys.length === length && (length === 0 || keys[length - 1] === String(length - 1)) && Object.getPrototypeOf(value) === Array.prototype;
+    if (!isDense) return this.#filled(value, [], depth);
+    let copy: unknown[];
+    try {
+      copy = value.slice(); // v8 writes one without holes in half the time
+    } catch {
+      return this.#filled(value, [], depth);
+    }
+    this.#keep(value, copy);
+    for (let i = 0; i < length; i++) {
+      const item = copy[i];
+      if (typeof item === 'string') this.bytes += item.length;
+      else if (isPrimitive(item)) this.bytes += 8;
+      else if ((copy[i] = this.#part(item, value, i, depth)) === DROPPED) copy[i] = undefined;
+    }
+    return copy;
+  }
+
+  /** One after the other, as v8 does. */
+  #fill(value: object, copy: object, depth: number): void {
+    if (isMap(copy)) return this.#fillMap(value, copy, depth);
+    if (isSet(copy)) return this.#fillSet(value, copy, depth);
+    for (const key of Object.keys(value)) {
+      this.bytes += key.length;
+      const part = this.#field(value, key, depth);
+      if (part !== DROPPED) define(copy, key, part);
+    }
+    if (Array.isArray(value) && Array.isArray(copy)) copy.length = value.length;
+  }
+
+  #field(value: object, key: string, depth: number): unknown {
+    let item: unknown;
+    try {
+      item = Reflect.get(value, key);
+    } catch (error) {
+      return this.#leftOut(new Refusal(trapped(error), error), value, key);
+    }
+    return this.#part(item, value, key, depth);
+  }
+
+  #part(item: unknown, container: object, step: unknown, depth: number): unknown {
+    const path = this.#path;
+    try {
+      if (this.#notes !== undefined) this.#path += stepOf(container, step);
+      const part = this.#copy(item, depth + 1);
+      this.#path = path;
+      return part;
+    } catch (error) {
+      this.#path = path;
+      return this.#leftOut(error, container, step);
+    }
+  }
+
+  /** What cannot be cloned is noted; or it is an error, to which this is one step of its way. */
+  #leftOut(error: unknown, container?: object, step?: unknown): unknown {
+    if (!(error instanceof Refusal)) throw error;
+    if (container !== undefined) error.add(container, step);
+    if (this.#notes === undefined) throw error;
+    const { where, what } = error.describe(this.#path);
+    note(this.#notes, where, what);
+    return DROPPED;
+  }
+
+  /** What is more to v8 than its properties, or nothing at all; undefined for all else. */
+  #special(value: object, depth: number): object | undefined {
+    if (isDate(value)) return this.#keep(value, new Date(Date.prototype.getTime.call(value)));
+    if (isMap(value)) return this.#filled(value, new Map(), depth);
+    if (isSet(value)) return this.#filled(value, new Set(), depth);
+    if (!isView(value) && !(isArrayBuffer(value) && value.byteLength > 0)) {
+      const Class = builtIn(value);
+      if (Class !== undefined) throw new Refusal(`of the class ${Class}`);
+      if (isNativeError(value)) return this.#error(value, depth);
+      if (Object.keys(value).length === 0 && !isCloneable(value)) throw new Refusal(kindOfValue(value));
+      if (!isRegExp(value) && !isBoxedPrimitive(value) && !isArrayBuffer(value)) return undefined;
+    }
+    this.isPlain = false;
+    return value;
+  }
+
+  #fillMap(value: object, copy: Map<unknown, unknown>, depth: number): void {
+    const entries: [unknown, unknown][] = [];
+    Map.prototype.forEach.call(value, (item, key) => { entries.push([key, item]); });
+    for (const [key, item] of entries) {
+      const parts = [this.#part(key, value, KEY, depth), this.#part(item, value, key, depth)];
+      if (!parts.includes(DROPPED)) copy.set(parts[0], parts[1]);
+    }
+  }
+
+  #fillSet(value: object, copy: Set<unknown>, depth: number): void {
+    const items: unknown[] = [];
+    Set.prototype.forEach.call(value, item => { items.push(item); });
+    for (const item of items) copy.add(this.#part(item, value, '', depth));
+    copy.delete(DROPPED);
+  }
+
+  /** What v8 keeps of one that is part of a value. */
+  #error(value: Error, depth: number): object {
+    this.isPlain = false;
+    const copy = this.#keep(value, new Error());
+    Object.setPrototypeOf(copy, Object.getPrototypeOf(value));
+    Object.defineProperty(copy, 'stack', { value: undefined, configurable: true });
+    for (const key of ['name', 'message', 'stack', 'cause']) {
+      const part = Object.hasOwn(value, key) ? this.#field(value, key, depth) : DROPPED;
+      if (part !== DROPPED) Object.defineProperty(copy, key, { value: part, configurable: true });
+    }
+    return copy;
+  }
+
+  #known(value: object): object | undefined {
+    if (this.#many !== undefined) return this.#many.get(value);
+    for (let i = 0; i < this.#fewCount; i += 2) if (this.#few[i] === value) return this.#few[i + 1];
+    return undefined;
+  }
+
+  #keep<Copy extends object>(value: object, copy: Copy): Copy {
+    if (this.#fewCount < 2 * FEW) {
+      this.#few[this.#fewCount++] = value;
+      this.#few[this.#fewCount++] = copy;
+    } else {
+      this.#many ??= this.#moved();
+      this.#many.set(value, copy);
+    }
+    return copy;
+  }
+
+  #moved(): Map<object, object> {
+    const many = new Map<object, object>();
+    for (let i = 0; i < 2 * FEW; i += 2) many.set(this.#few[i]!, this.#few[i + 1]!);
+    return many;
+  }
+}
+
+/** Also `__proto__`. */
+function define(copy: object, key: string, value: unknown): void {
+  Object.defineProperty(copy, key, { value, enumerable: true, configurable: true, writable: true });
+}
+
+function stepOf(container: unknown, step: unknown): string {
+  if (step === KEY) return '';
+  if (isMap(container)) return `.get(${inspect(step, { depth: 0 })})`;
+  if (isSet(container)) return '.values()';
+  return Array.isArray(container) ? `[${String(step)}]` : `.${String(step)}`;
+}
+
+const isPrimitive = (value: unknown): boolean => (typeof value !== 'object' || value === null) && typeof value !== 'function' && typeof value !== 'symbol';
 
 function isCloneable(value: unknown): boolean {
   try {
-    clone(value);
+    serialize(value);
     return true;
   } catch {
     return false;
   }
 }
 
-/**
- * Whether something in it is a Blob, a URL, a Headers or the like: some Node versions refuse them, others send `{}`.
- * An array of more items than the value has bytes is sparse: only its keys are walked.
- */
-function holdsForeign(value: unknown, bytes: number, seen: Set<unknown>): boolean {
-  if (typeof value !== 'object' || value === null || seen.has(value) || isView(value)) return false;
-  seen.add(value);
-  const isForeign = (item: unknown): boolean => typeof item === 'object' && holdsForeign(item, bytes, seen);
-  if (Array.isArray(value) && value.length <= bytes) return value.some(isForeign);
-  if (isMap(value)) for (const [key, item] of value) if (isForeign(key) || isForeign(item)) return true;
-  if (isSet(value)) for (const item of value) if (isForeign(item)) return true;
-  if (isOfPlatform(value)) return true;
-  for (const key in value) if (isForeign(Reflect.get(value, key))) return true;
-  return false;
+/** The prototypes of an object, the nearest first: no trap of theirs is run. */
+function* line(value: object): Generator<object> {
+  for (let proto: unknown = Object.getPrototypeOf(value); typeof proto === 'object' && proto !== null && proto !== Object.prototype && !isProxy(proto); proto = Object.getPrototypeOf(proto)) yield proto;
 }
 
+/** A class of one's own may be called TypeError, too. */
+const isNative = (Class: Function): boolean => Function.prototype.toString.call(Class).endsWith('{ [native code] }');
+
+/** Native classes without a tag, of any realm, that v8 carries. */
+const KNOWN: ReadonlySet<string> = new Set(['Object', 'RegExp', 'Boolean', 'Number', 'String', 'AggregateError', ...BUILT_IN.keys()]);
 /** Built-in classes with a tag that v8 carries. */
 const CARRIED: ReadonlySet<string> = new Set(['Map', 'Set', 'ArrayBuffer', 'BigInt']);
 
-function isOfPlatform(value: object): boolean {
-  const tag: unknown = Reflect.get(value, Symbol.toStringTag);
-  if (typeof tag !== 'string' || CARRIED.has(tag)) return false;
-  const Kind = tag.split('.').reduce((of: unknown, name) => Reflect.get(Object(of), name), globalThis); // 'WebAssembly.Module', too
-  return typeof Kind === 'function' && value instanceof Kind;
-}
+/** Node's own classes, by their prototypes: of the modules that are loaded, as no others can have instances. */
+const nodeClasses = new Map<object, string>();
+let modulesSeen = 0;
 
-/** A path longer than this helps nobody, and each step costs a clone of what is left. */
-const MOST_STEPS = 30;
-
-/**
- * Where in a value the first thing is that cannot be cloned, as a path like `job.items[3].callback`, and what it is. Undefined
- * where it is part of something that is being searched already: cycles end there.
- */
-function locate(value: unknown, path: string, seen: Set<unknown>): [where: string, what: string] | undefined {
-  seen.add(value);
-  let isInCycle = false;
-  for (const [step, read] of children(value)) {
-    const where = path + step;
-    try {
-      const child = read();
-      if (isCloneable(child)) continue;
-      isInCycle ||= seen.has(child);
-      const found = seen.has(child) ? undefined : seen.size > MOST_STEPS ? [where, kindOfValue(child)] as const : locate(child, where, seen);
-      if (found !== undefined) return [...found];
-    } catch (error) {
-      return [where, `a getter that throws ${error instanceof Error ? error.message : inspect(error, { depth: 0 })}`];
+/** What is asked of a module here an import asks of it, too; but `process` would open its streams. */
+function learnNodeClasses(): void {
+  const loaded: unknown = Reflect.get(process, 'moduleLoadList');
+  for (; Array.isArray(loaded) && modulesSeen < loaded.length; modulesSeen++) {
+    const exports = Object(process.getBuiltinModule(String(loaded[modulesSeen]).replace(/^NativeModule (process$)?/, '')));
+    for (const key of Object.keys(exports)) {
+      const proto: unknown = Reflect.get(Object(exports[key]), 'prototype');
+      if (typeof proto === 'object' && proto !== null) nodeClasses.set(proto, key);
     }
   }
-  return isInCycle ? undefined : [path, kindOfValue(value)];
 }
 
-/** The parts that a clone would visit, each with its step in the path. */
-function* children(value: unknown): Generator<[step: string, read: () => unknown]> {
-  if (typeof value !== 'object' || value === null || isProxy(value)) return;
-  if (value instanceof Map) for (const [key, item] of value) yield [`.get(${inspect(key, { depth: 0 })})`, () => item];
-  else if (value instanceof Set) for (const item of value) yield ['.values()', () => item];
-  else for (const key of Object.keys(value)) yield [Array.isArray(value) ? `[${key}]` : `.${key}`, () => Reflect.get(value, key)];
+/** Of these all that counts is in their keys: the symbols are settings, and what was computed. */
+const OPEN: ReadonlySet<string> = new Set(['EventEmitter', 'Stats', 'BigIntStats']);
+
+/**
+ * Of which class of the platform it is whose state v8 does not see: it would refuse it, or send a bare shell. That is a global class with a tag,
+ * but for those that v8 carries; one that is native code; and one that a module of Node exports, where the object has keys that are symbols,
+ * or no keys at all. Classes of one's own are not meant, unless they extend one of these.
+ */
+function builtIn(value: object): string | undefined {
+  learnNodeClasses();
+  for (const proto of line(value)) {
+    const tag: unknown = Reflect.getOwnPropertyDescriptor(proto, Symbol.toStringTag)?.value;
+    const Kind = typeof tag === 'string' ? tag.split('.').reduce((of: unknown, name) => Reflect.get(Object(of), name), globalThis) : undefined; // 'WebAssembly.Module', too
+    if (typeof tag === 'string' && Reflect.get(Object(Kind), 'prototype') === proto) return CARRIED.has(tag) ? undefined : tag;
+    const Class: unknown = Reflect.getOwnPropertyDescriptor(proto, 'constructor')?.value;
+    if (typeof Class === 'function' && isNative(Class) && !KNOWN.has(Class.name)) return Class.name;
+    const name = nodeClasses.get(proto);
+    if (name !== undefined && !OPEN.has(name) && (Object.getOwnPropertySymbols(value).length > 0 || Object.keys(value).length === 0)) return name;
+  }
+  return undefined;
 }
 
 function kindOfValue(value: unknown): string {

@@ -222,9 +222,9 @@ export class WorkerProcess<Job> {
       const entry = take();
       if (entry === undefined) break;
       try {
-        const plain = batch.add(entry.job);
-        const wire = plain === undefined ? this.#channel.take(entry.job, 'job') : plain.wire;
-        bytes += plain?.bytes ?? sizeOf(wire);
+        const before = batch.bytes;
+        const wire = this.#channel.take(entry.job, 'job', batch);
+        bytes += batch.bytes - before + sizeOf(wire);
         jobs.push(wire);
         entries.push(entry);
       } catch (reason) {
@@ -564,7 +564,8 @@ export class WorkerProcess<Job> {
 /** How much of a message it is, roughly: what goes ahead of it is to be the last of it. */
 function sizeOf(wire: Wire): number {
   if (typeof wire === 'string' || wire instanceof Uint8Array) return wire.length;
-  return typeof wire === 'object' && wire !== null ? Infinity : 8;
+  if (typeof wire !== 'object' || wire === null) return 8;
+  return wire.next === 'plain' ? 0 : Infinity; // the batch knows
 }
 
 const isTagged = (outcome: JobOutcome): outcome is Exclude<JobOutcome, Wire> =>

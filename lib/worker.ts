@@ -464,13 +464,11 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 /** What is shielded is the last job of a message, whose results leave now: the others are tiny, and lost until the next flush. */
 function snapshot(value: unknown): JobOutcome {
   if (isView(value) || (position === 0 && !isSmall(value))) shield();
-  const plain = batch.add(value);
-  if (plain !== undefined) {
-    unsentBytes += plain.bytes;
-    return plain.wire;
-  }
+  const { bytes } = batch;
   try {
-    return channel.take(value, 'value');
+    const wire = channel.take(value, 'value', batch);
+    unsentBytes += batch.bytes - bytes;
+    return wire;
   } catch (error) {
     return { rejected: channel.stage(packReason(error)) };
   }

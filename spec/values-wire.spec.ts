@@ -8,8 +8,8 @@ import { serialize } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { ProcessPool, WorkerStartError } from 'drainpool';
 import type { PoolOptions } from 'drainpool';
-import { Segments } from '../lib/ipc.ts';
-import { deep, depthOf, views } from './fixtures/wire.ts';
+import { Batch, Channel, Segments } from '../lib/ipc.ts';
+import { counting, deep, depthOf, open, shells, tagged, views } from './fixtures/wire.ts';
 import { finish, poolOf } from './support/pool.ts';
 import { Program } from './support/program.ts';
 
@@ -61,9 +61,9 @@ describe('a value that is too deep', { concurrency: 2 }, () => {
     const { stdout, stderr } = await new Program(new URL('./fixtures/small-stack.js', import.meta.url), [], { execArgv: ['--stack-size=250'] }).ended;
     const lines = stdout.trim().split('\n');
     assert.equal(stderr, '');
-    assert.equal(lines.length, 100);
+    assert.equal(lines.length, 100, stdout);
     for (const line of lines) assert.match(line, /^\d+ (true|rejected RangeError.*)$/);
-    assert.ok(lines.filter(line => line.endsWith('true')).length >= 91);
+    assert.ok(lines.filter(line => line.endsWith('true')).length >= 91, stdout);
     assert.ok(lines.some(line => line.includes('rejected')));
   });
 
@@ -90,17 +90,38 @@ describe('a value that is too deep', { concurrency: 2 }, () => {
     }
   });
 
+  it('arrives as long as v8 can read it, whatever it is made of, also in a process that has done nothing yet', limited, async t => {
+    const nests: Record<string, (value: unknown) => unknown> = {
+      objects: value => ({ value }), lists: value => [value], maps: value => new Map([[1, value]]), sets: value => new Set([value]), 'lists with a key': value => Object.assign([value], { key: 1 }),
+    };
+    for (const [name, nest] of Object.entries(nests)) {
+      let value: unknown = { at: 'the bottom' };
+      for (let i = 0; i < 1000; i++) value = nest(value);
+      assert.deepEqual(depthOf(await create(t).run({ echo: value })), depthOf(value), name);
+    }
+    let bad: unknown = () => {};
+    for (let i = 0; i < 1500; i++) bad = i % 2 === 0 ? { bad } : [bad];
+    await assert.rejects(create(t).run({ echo: bad }), { message: /it is a function, more than 128 levels deep in it/ });
+    const endless = (): unknown => ({ get next(): unknown { return endless(); } });
+    await assert.rejects(create(t).run({ echo: endless() }), { name: 'DataCloneError', message: /nested too deep/ });
+    const { cyclic } = { cyclic: { deep: deep(700), again: Array.of<unknown>() } };
+    cyclic.again.push(cyclic, cyclic.deep);
+    const seen = await create(t).run({ echo: cyclic });
+    assert.equal(own(seen, 'again', '0'), seen);
+    assert.equal(own(seen, 'again', '1'), own(seen, 'deep'));
+  });
+
   it('says so wherever it is a reason: of a setup, a teardown, an abort, a throw', limited, async t => {
     const failed = poolOf<Loop>(t, 'wire-loop', { workers: 1, workerData: 'setup' });
     void failed.jobs.put({ n: 1 });
     failed.jobs.close();
     const error = await rejection(failed.join());
     assert.ok(error instanceof WorkerStartError && error.cause instanceof Error);
-    assert.match(error.cause.message, /thrown by setup/);
+    assert.match(error.cause.message, /thrown by setup|stack/);
     const torn = poolOf<Loop>(t, 'wire-loop', { workers: 1, workerData: 'teardown' });
     void torn.jobs.put({ n: 1 });
     const { report } = await finish(torn);
-    assert.match(String(report.workers[0]?.error), /thrown by teardown/);
+    assert.match(String(report.workers[0]?.error), /thrown by teardown|stack/);
     const pool = create(t, { execArgv: ['--stack-size=300'] });
     const controller = new AbortController();
     const aborted = pool.run({ make: 'reason of the signal' }, { signal: controller.signal });
@@ -164,5 +185,172 @@ describe('a view on memory', { concurrency: 2 }, () => {
     for (const [i, bytes] of [300_000, 70_000_000].entries()) assert.ok(Buffer.isBuffer(values[i]) && values[i].equals(Buffer.alloc(bytes, 7)));
     const nested = await pool.run({ large: Buffer.alloc(300_000, 7) });
     assert.deepEqual([own(nested, 'large', 'byteOffset'), own(nested, 'large', 'buffer', 'byteLength')], [0, 300_000]);
+  });
+});
+
+describe('values of one message', { concurrency: 2 }, () => {
+  it('share no object, also where it is under a key of an array that is no index', limited, async t => {
+    const pool = create(t, { chunkSize: 50 });
+    const shared = { hits: 0 };
+    for (let n = 0; n < 100; n++) void pool.jobs.put(n % 2 === 0 ? { make: 'tagged', n } : { echo: Object.assign([n], { meta: shared, at: new Date(n) }) });
+    const { results } = await finish(pool);
+    const values = results.map(result => 'value' in result ? result.value : result.reason);
+    for (const [n, value] of values.entries()) assert.deepStrictEqual(value, n % 2 === 0 ? tagged(n) : Object.assign([n], { meta: { hits: 0 }, at: new Date(n) }));
+    assert.equal(new Set(values.map(value => own(value, 'meta'))).size, 100);
+  });
+
+  it('are each a snapshot of its own moment, wherever what changes is in them', limited, async t => {
+    const pool = create(t, { chunkSize: 50 });
+    const job = { get echo(): unknown { count++; return [Object.assign([count], { meta: { count } }), new Map([[count, { count }]]), new Date(count), new Set([[count]])]; } };
+    let count = 0;
+    for (let n = 0; n < 50; n++) void pool.jobs.put(job);
+    const { results } = await finish(pool);
+    for (const [i, result] of results.entries()) {
+      const n = i + 1;
+      assert.deepStrictEqual('value' in result && result.value, [Object.assign([n], { meta: { count: n } }), new Map([[n, { count: n }]]), new Date(n), new Set([[n]])]);
+    }
+  });
+
+  it('have what v8 would write of an array: holes, keys besides the indices, no symbols, and no class of one\'s own', limited, async t => {
+    const pool = poolOf<(job: unknown) => unknown>(t, 'echo', { workers: 1 });
+    const match = /(?<year>\d+)/.exec('in 2010');
+    class Stack extends Array<number> {}
+    const holes = Object.assign([1, , 3], { extra: { deep: [1] }, 7: 'far' });
+    const arrays: [unknown, unknown][] = [
+      [match, Object.assign(['2010', '2010'], { index: 3, input: 'in 2010', groups: { year: '2010' } })],
+      [holes, holes],
+      [Stack.from([1, 2]), [1, 2]],
+      [Object.assign([1], { [Symbol('s')]: () => {} }), [1]],
+      [Object.defineProperty([1], 'hidden', { value: () => {} }), [1]],
+      [Object.assign([, 2], { '01': 1 }), Object.assign([, 2], { '01': 1 })],
+      [[[[]]], [[[]]]],
+    ];
+    for (const [array, expected] of arrays) assert.deepStrictEqual(await pool.run(array), expected);
+    await assert.rejects(pool.run(Object.assign([1], { url: new URL('http://localhost/') })), { name: 'DataCloneError', message: /`job\[url\]` cannot be cloned: it is of the class URL/ });
+    await assert.rejects(pool.run(Object.assign([1], { list: [() => {}] })), { name: 'DataCloneError', message: /`job\[list\]\[0\]` cannot be cloned: it is a function/ });
+  });
+
+  it('that share or are cyclic inside stay so', limited, async t => {
+    const pool = poolOf<(job: unknown) => unknown>(t, 'echo', { workers: 1, chunkSize: 10 });
+    const items = Array.from({ length: 100 }, (_, n) => ({ n }));
+    const value: Record<string, unknown> = { get first() { return items[0]; }, items, again: items, set: new Set(items), date: new Date(1) };
+    value['map'] = new Map([[items[5], value]]);
+    value['dates'] = [value['date'], value['date']];
+    value['error'] = new Error('inside', { cause: items[7] });
+    for (const seen of await Promise.all([pool.run(value), pool.run([value])])) {
+      const top = Array.isArray(seen) ? seen[0] : seen;
+      assert.equal(top.first, top.items[0]);
+      assert.equal(top.items, top.again);
+      assert.deepEqual([...top.set], top.items);
+      assert.ok([...top.set].every((item: unknown, n) => item === top.items[n]));
+      assert.equal(top.map.get(top.items[5]), top);
+      assert.equal(top.dates[0], top.dates[1]);
+      assert.deepEqual([top.error.message, top.error.stack], ['inside', own(value, 'error', 'stack')]);
+    }
+  });
+});
+
+describe('a getter', { concurrency: 2 }, () => {
+  it('runs once, and what it gives is what arrives: of a job, a value, one that a loop puts, `workerData`, an error', limited, async t => {
+    const pool = create(t);
+    const expected = (first: number): unknown => ({ id: first, list: [{ id: first + 1 }], map: new Map([['key', { id: first + 2 }]]) });
+    assert.deepStrictEqual(await pool.run({ make: 'counting' }), expected(1));
+    assert.deepStrictEqual(await pool.run({ make: 'counting' }), expected(4));
+    assert.deepStrictEqual(await pool.run({ echo: counting() }), expected(1));
+    let count = 0;
+    const each = { enumerable: true, get: () => ++count };
+    const array = Object.defineProperties([0, 0], { 1: each, extra: each });
+    assert.deepStrictEqual(await pool.run({ echo: array }), Object.assign([0, 1], { extra: 2 }));
+    assert.deepStrictEqual(await pool.run({ echo: Object.defineProperty([0, 0], 0, each) }), [3, 0]);
+    assert.deepStrictEqual(await pool.run({ echo: new Set([Object.defineProperties({}, { a: each, b: each })]) }), new Set([{ a: 4, b: 5 }]));
+    const withCause = Object.defineProperty(new Error('cause'), 'cause', { get: () => ++count });
+    assert.deepEqual(own(await pool.run({ echo: [withCause] }), '0', 'cause'), 6);
+    assert.deepEqual(own(await poolOf<(job: unknown) => unknown>(t, 'echo').run(Object.defineProperties(new Error('own'), { id: each })), 'id'), 7);
+    const data = new ProcessPool<Wire>(new URL('./fixtures/wire.js', import.meta.url), { workerData: { get id() { return ++count; } } });
+    t.after(() => data.terminate());
+    assert.equal(count, 8);
+  });
+
+  it('that is inherited, or under a symbol, is nothing to anybody', limited, async t => {
+    const pool = poolOf<(job: unknown) => unknown>(t, 'echo', { workers: 1 });
+    const trap = (): never => { throw new Error('sprung'); };
+    const proto = Object.defineProperties({}, { trap: { enumerable: true, get: trap }, url: { enumerable: true, value: new URL('http://localhost/') }, [Symbol.toStringTag]: { get: trap } });
+    assert.deepStrictEqual(await pool.run({ in: Object.assign(Object.create(proto), { x: 1 }) }), { in: { x: 1 } });
+    assert.deepStrictEqual(await pool.run(Object.assign(Object.create(null), { x: 1 })), { x: 1 });
+    assert.deepStrictEqual(await pool.run([Object.assign(Object.create(new Proxy({}, { getOwnPropertyDescriptor: trap, getPrototypeOf: trap })), { x: 1 })]), [{ x: 1 }]);
+    assert.deepStrictEqual(await pool.run([Object.defineProperty({ x: 1 }, Symbol('s'), { enumerable: true, get: trap })]), [{ x: 1 }]);
+    const map = Object.assign(new Map([[1, 2]]), { callback() {} });
+    assert.deepStrictEqual(await pool.run([map]), [new Map([[1, 2]])]);
+    Object.defineProperty(Object.prototype, 'everywhere', { configurable: true, enumerable: true, value: () => {} });
+    t.after(() => { Reflect.deleteProperty(Object.prototype, 'everywhere'); });
+    assert.deepEqual(Object.keys(Object(await pool.run({ x: 1 }))), ['x']);
+  });
+
+  it('that throws is named, in objects and arrays', limited, async t => {
+    const pool = poolOf<(job: unknown) => unknown>(t, 'echo', { workers: 1 });
+    const trap = { enumerable: true, get() { throw new Error('sprung'); } };
+    await assert.rejects(pool.run({ list: [{}, Object.defineProperties({}, { good: { enumerable: true, get: () => 1 }, trap })] }), { message: /`job\.list\[1\]\.trap` cannot be cloned: it is a getter that throws sprung/ });
+    await assert.rejects(pool.run({ list: Object.defineProperty([1, 2], 1, trap) }), { message: /`job\.list\[1\]` cannot be cloned: it is a getter that throws sprung/ });
+    assert.deepEqual(await pool.run({}), {});
+  });
+
+  it('may not put a map, an error or a date in disguise: they stay what they are', limited, async t => {
+    const pool = poolOf<(job: unknown) => unknown>(t, 'echo', { workers: 1 });
+    for (const proto of [Object.prototype, null]) {
+      const seen = await pool.run([new Map([[1, 2]]), new Date(3), new Error('bare')].map(value => Object.setPrototypeOf(value, proto)));
+      assert.deepStrictEqual([own(seen, '0'), own(seen, '1'), own(seen, '2', 'message')], [new Map([[1, 2]]), new Date(3), 'bare']);
+    }
+  });
+});
+
+describe('an object whose state is not in its keys', { concurrency: 2 }, () => {
+  it('is rejected by name, in both directions, wherever it is in a value', limited, async t => {
+    const pool = create(t, { stdio: ['ignore', 'inherit', 'inherit'] });
+    for (const [name, make] of Object.entries(shells)) {
+      const pattern = new RegExp(`cannot be cloned: it is of the class ${name === 'KeyObject' ? '\\w*KeyObject' : name}$`);
+      await assert.rejects(pool.run({ make: 'shell', what: name }), { name: 'DataCloneError', message: pattern });
+      await assert.rejects(pool.run({ echo: { list: [make()] } }), { name: 'DataCloneError', message: pattern });
+    }
+  });
+
+  it('is none of a class of one\'s own, nor one of Node\'s that has no secrets', limited, async t => {
+    const pool = create(t);
+    for (const [name, make] of Object.entries(open)) {
+      const expected = { ...Object(make()) };
+      const seen = Object(await pool.run({ make: 'open', what: name }));
+      assert.deepEqual(Object.keys(seen), Object.keys(expected), name);
+      assert.deepEqual(Object.keys(Object(await pool.run({ echo: make() }))), Object.keys(expected), name);
+    }
+  });
+});
+
+describe('a channel', () => {
+  const create = (): Channel<{ type: string }, { type: string }> => new Channel({ send: () => true, on() {} }, { incoming: 'a', outgoing: 'b' });
+
+  it('gives the error of a reason that cannot be read as the reason', () => {
+    assert.ok(create().readReason(Uint8Array.of(255, 15, 99)) instanceof Error);
+    assert.throws(() => create().readReason({ next: 'packed' }), { message: /did not come before its message/ });
+    assert.equal(create().readReason('why'), 'why');
+  });
+
+  it('keeps the values of a message apart, also where the stack ends in the middle of writing one', () => {
+    const channel = create();
+    const batch = new Batch();
+    const written: number[] = [];
+    const dive = (depth: number): void => {
+      try {
+        channel.take({ depth, list: deep(28) }, 'value', batch);
+        written.push(depth);
+        dive(depth + 1);
+      } catch {
+        // there is no more room on the stack
+      }
+    };
+    dive(0);
+    assert.ok(written.length > 10);
+    for (let n = 0; n < 3; n++) if ('next' in Object(channel.take({ depth: -1, list: [] }, 'value', batch))) written.push(-1);
+    const segments = new Segments(batch.take());
+    for (const depth of written) assert.equal(own(segments.read(), 'depth'), depth);
+    assert.throws(() => segments.read(), RangeError);
   });
 });
