@@ -163,25 +163,30 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
     if (typeof wire !== 'object' || wire === null) return wire;
     if (wire instanceof Uint8Array) return unpack(wire);
     if (wire.next === 'plain') return segments?.read();
-    const value = this.#arrived.shift() ?? new RangeError('Cannot read the value as it did not come before its message');
+    const value = this.#arrived.shift() ?? new Error('Cannot read the value as it did not come before its message');
     if (value instanceof Error) throw value;
     return wire.next === 'packed' && value instanceof Uint8Array ? unpack(value) : ownMemory(value);
   }
 
-  /** The same for the reason of something, which is not worth more than what it explains: one that cannot be read is the error that says so. */
-  readReason(wire: Wire): unknown {
-    const hasNone = this.#arrived.length === 0;
+  /** The same; but one that is too deep or too large for this process is no error of the channel. */
+  attempt(wire: Wire): { value: unknown } | { error: RangeError } {
     try {
-      return this.read(wire);
+      return { value: this.read(wire) };
     } catch (error) {
-      if (hasNone && isAhead(wire)) throw error; // it never came
-      return error;
+      if (error instanceof RangeError) return { error };
+      throw error;
     }
+  }
+
+  /** The reason of something, which is not worth more than what it explains: one that is too deep is the error that says so. */
+  readReason(wire: Wire): unknown {
+    const read = this.attempt(wire);
+    return 'error' in read ? read.error : read.value;
   }
 
   /** Instead of reading it. */
   drop(wire: Wire): void {
-    if (isAhead(wire)) this.#arrived.shift();
+    if (typeof wire === 'object' && wire !== null && 'next' in wire && wire.next !== 'plain') this.#arrived.shift();
   }
 
   #write(message: Out | PieceMessage): Promise<boolean> {
@@ -268,8 +273,6 @@ export class Segments {
   }
 }
 
-const isAhead = (wire: Wire): boolean => typeof wire === 'object' && wire !== null && 'next' in wire && wire.next !== 'plain';
-
 function isPiece(message: { type: string } | undefined): message is PieceMessage {
   return message?.type === 'piece';
 }
@@ -330,6 +333,8 @@ export type Packed = Exclude<Wire, { next: string }>;
 
 /** The first byte of packed errors; everything else begins with the 0xff of v8. */
 const ERROR_TAG = 0;
+/** The same for something else that was thrown, and the notes on what was left out. */
+const NOTED_TAG = 1;
 
 /**
  * Takes a snapshot of a value. Errors keep their class if it is built in, name, message, stack, `cause`,
@@ -344,7 +349,7 @@ export function pack(value: unknown, name: string, batch?: Batch): Packed | Plai
   if (value === undefined || value === null || typeof value === 'boolean' || typeof value === 'number' || typeof value === 'bigint') return value;
   const snapshot = batch?.snapshot ?? new Snapshot();
   try {
-    if (Object.getPrototypeOf(value) !== Object.prototype && isError(value)) return Buffer.concat([Uint8Array.of(ERROR_TAG), serialize(describeError(value, new Map()))]);
+    if (Object.getPrototypeOf(value) !== Object.prototype && isError(value)) return new ErrorPacker(value, name).pack();
     const copy = snapshot.take(value);
     const packed = batch?.add(copy) ?? serialize(copy);
     snapshot.clear();
@@ -356,20 +361,45 @@ export function pack(value: unknown, name: string, batch?: Batch): Packed | Plai
   }
 }
 
-/** The same for what was thrown: it cannot fail, since an error that says why takes the place of what cannot be cloned. */
+/**
+ * The same for what was thrown, of which what can be cloned is worth more than what cannot: that is left out, at any depth, and what was
+ * left out is noted. It cannot fail: in the end there is a word that it did.
+ */
 export function packReason(reason: unknown): Packed {
   try {
-    return pack(reason, 'reason');
+    if (isPrimitive(reason) || isError(reason)) return pack(reason, 'reason');
+    const notCloned: string[] = [];
+    const value = new Snapshot(notCloned, 'reason').take(reason);
+    return notCloned.length === 0 ? serialize(value) : tagged(NOTED_TAG, { value, notCloned });
   } catch (error) {
-    return pack(error, 'reason');
+    try {
+      const { where, what } = describe(error, reason, 'reason');
+      return pack(new DOMException(`Cannot send \`reason\` to another process as \`${where}\` cannot be cloned: it is ${what}`, 'DataCloneError'), 'reason');
+    } catch {
+      return 'Something was thrown that cannot be sent, nor can it be said why';
+    }
   }
 }
 
+const tagged = (tag: number, value: unknown): Buffer => Buffer.concat([Uint8Array.of(tag), serialize(value)]);
+
 function unpack(bytes: Uint8Array): unknown {
-  return bytes[0] === ERROR_TAG ? rebuildError(new Reader(bytes.subarray(1)).readValue(), new Map()) : new Reader(bytes).readValue();
+  if (bytes[0] === ERROR_TAG) return rebuildErrors(new Reader(bytes.subarray(1)).readValue());
+  if (bytes[0] !== NOTED_TAG) return new Reader(bytes).readValue();
+  const { value, notCloned }: { value: object; notCloned: string[] } = new Reader(bytes.subarray(1)).readValue();
+  if (!(NOTE in value)) define(value, NOTE, notCloned);
+  return value;
 }
 
-/** An error as plain data. v8 keeps neither own properties nor, on every Node version, `cause`; shared and cyclic errors stay so. */
+/** The property in which the receiver of a reason sees what was left out of it. */
+const NOTE = 'notCloned';
+/** What an error refers to is kept so deep, and so many causes behind each other, and so many errors in all. */
+const MOST_LEVELS = 50;
+const MOST_CAUSES = 250;
+const MOST_ERRORS = 10_000;
+const MOST_NOTES = 30;
+
+/** An error as plain data. v8 keeps neither own properties nor, on every Node version, `cause`. */
 interface ErrorRecord {
   kind: string;
   name: string;
@@ -377,68 +407,124 @@ interface ErrorRecord {
   own: { key: string; part: Part; enumerable: boolean }[];
 }
 
-type Part = { error: ErrorRecord } | { value: unknown } | { parts: Part[] };
+/** Errors are named by their place in the list, so that a long chain is not deep, and what is shared or cyclic stays so. */
+type Part = { error: number } | { value: unknown } | { parts: Part[] };
+interface PackedErrors {
+  errors: ErrorRecord[];
+  notCloned: string[];
+}
 
 const BUILT_IN: ReadonlyMap<string, ErrorConstructor> = new Map([Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].map(Kind => [Kind.name, Kind]));
 
+/** Of whatever realm: a test runner or a vm context has its own. */
 function isError(value: unknown): value is Error {
-  return isNativeError(value) || value instanceof Error;
+  return isNativeError(value) || (typeof value === 'object' && value !== null && kindOf(value) !== undefined);
 }
 
-function describeError(error: Error, seen: Map<Error, ErrorRecord>): ErrorRecord {
-  const known = seen.get(error);
-  if (known !== undefined) return known;
-  const record: ErrorRecord = { kind: kindOf(error), name: String(error.name), message: String(error.message), own: [] };
-  seen.set(error, record);
-  for (const key of new Set(['stack', ...Object.getOwnPropertyNames(error)])) {
-    if (key === 'message') continue;
-    const part = ownPart(error, key, seen);
-    if (part !== undefined) record.own.push({ key, part, enumerable: Object.prototype.propertyIsEnumerable.call(error, key) });
-  }
-  return record;
-}
-
-/** The nearest class in the error's line that exists on the other side. */
-function kindOf(error: Error): string {
-  if (error instanceof DOMException) return 'DOMException';
-  if (error instanceof AggregateError) return 'AggregateError';
-  for (let proto: unknown = Object.getPrototypeOf(error); proto !== null; proto = Object.getPrototypeOf(proto)) {
-    for (const Kind of BUILT_IN.values()) if (proto === Kind.prototype) return Kind.name;
-  }
-  return '';
-}
-
-function ownPart(error: Error, key: string, seen: Map<Error, ErrorRecord>): Part | undefined {
+/** The nearest class in the error's line that exists on the other side: by its name, as each realm has its own. Undefined if it is no error. */
+function kindOf(error: object): string | undefined {
   try {
-    return partOf(Reflect.get(error, key), seen);
+    for (const proto of line(error)) {
+      const Class: unknown = Reflect.getOwnPropertyDescriptor(proto, 'constructor')?.value;
+      if (typeof Class !== 'function') continue;
+      const { name } = Class;
+      if (name === 'DOMException' || ((name === 'AggregateError' || BUILT_IN.has(name)) && isNative(Class))) return name;
+    }
   } catch {
-    return undefined; // a getter that throws: the rest of the error is worth more
+    // a Proxy may throw anything
+  }
+  return undefined;
+}
+
+/** The prototypes of an object, the nearest first: no trap of theirs is run. */
+function* line(value: object): Generator<object> {
+  for (let proto: unknown = Object.getPrototypeOf(value); typeof proto === 'object' && proto !== null && proto !== Object.prototype && !isProxy(proto); proto = Object.getPrototypeOf(proto)) yield proto;
+}
+
+/** A class of one's own may be called TypeError, too. */
+const isNative = (Class: Function): boolean => Function.prototype.toString.call(Class).endsWith('{ [native code] }');
+
+class ErrorPacker {
+  readonly notCloned: string[] = [];
+  readonly #snapshot = new Snapshot(this.notCloned);
+  readonly #places = new Map<Error, number>();
+  readonly #found: { error: Error; path: string; causes: number }[] = [];
+
+  constructor(error: Error, name: string) {
+    this.#place(error, name, 0);
+  }
+
+  pack(): Buffer {
+    const errors: ErrorRecord[] = [];
+    for (const found of this.#found) errors.push(this.#describe(found)); // it grows meanwhile
+    return tagged(ERROR_TAG, { errors, notCloned: this.notCloned } satisfies PackedErrors);
+  }
+
+  #place(error: Error, path: string, causes: number): Part | undefined {
+    const known = this.#places.get(error);
+    if (known !== undefined) return { error: known };
+    if (causes > MOST_CAUSES || this.#found.length === MOST_ERRORS) {
+      note(this.notCloned, path, 'one error too many');
+      return undefined;
+    }
+    this.#places.set(error, this.#found.length);
+    return { error: this.#found.push({ error, path, causes }) - 1 };
+  }
+
+  #describe({ error, path, causes }: { error: Error; path: string; causes: number }): ErrorRecord {
+    const own: ErrorRecord['own'] = [];
+    const read = new Map<string, unknown>();
+    for (const key of new Set(['stack', ...Object.getOwnPropertyNames(error)])) {
+      try {
+        read.set(key, Reflect.get(error, key));
+      } catch (trap) {
+        if (key === 'message') throw new Refusal(trapped(trap), trap);
+        note(this.notCloned, `${path}.${key}`, trapped(trap));
+      }
+    }
+    for (const [key, value] of read) {
+      const part = key === 'message' ? undefined : this.#part(value, `${path}.${key}`, causes + 1);
+      if (part !== undefined) own.push({ key, part, enumerable: Object.prototype.propertyIsEnumerable.call(error, key) });
+    }
+    const text = (key: 'name' | 'message'): string => textOf(() => String(read.has(key) ? read.get(key) : error[key]));
+    return { kind: kindOf(error) ?? '', name: text('name'), message: text('message'), own };
+  }
+
+  #part(value: unknown, path: string, causes: number, lists = 0): Part | undefined {
+    if (isError(value)) return this.#place(value, path, causes);
+    if (!isProxy(value) && Array.isArray(value) && lists < MOST_LEVELS && hasErrors(value)) {
+      return { parts: value.map((item, i) => this.#part(item, `${path}[${i}]`, causes, lists + 1) ?? { value: undefined }) };
+    }
+    const copy = this.#snapshot.copyPart(value, path);
+    return copy === DROPPED ? undefined : { value: copy };
   }
 }
 
-function partOf(value: unknown, seen: Map<Error, ErrorRecord>): Part {
-  if (isError(value)) return { error: describeError(value, seen) };
-  if (Array.isArray(value) && Object.values(value).some(isError)) return { parts: value.map(item => partOfItem(item, seen)) };
-  return { value: new Snapshot().take(value) };
+/** Such as the `errors` of an AggregateError: no getter is run for that. */
+function hasErrors(list: unknown[]): boolean {
+  const descriptors = Object.values(Object.getOwnPropertyDescriptors(list));
+  return descriptors.length > list.length && descriptors.some(({ value }) => isError(value)); // one of them is its length
 }
 
-function partOfItem(item: unknown, seen: Map<Error, ErrorRecord>): Part {
+/** A name may be anything, and have no string. */
+function textOf(read: () => string): string {
   try {
-    return partOf(item, seen);
+    return read();
   } catch {
-    return { value: undefined };
+    return '';
   }
 }
 
-function rebuildError(record: ErrorRecord, seen: Map<ErrorRecord, Error>): Error {
-  const known = seen.get(record);
-  if (known !== undefined) return known;
-  const error = emptyError(record);
-  seen.set(record, error);
-  if (error.name !== record.name) Object.defineProperty(error, 'name', { value: record.name, configurable: true, writable: true });
-  for (const { key, part, enumerable } of record.own) {
-    Object.defineProperty(error, key, { value: rebuildPart(part, seen), enumerable, configurable: true, writable: true });
+function rebuildErrors({ errors, notCloned }: PackedErrors): Error | undefined {
+  const built = errors.map(record => emptyError(record));
+  const rebuild = (part: Part): unknown => 'error' in part ? built[part.error] : 'parts' in part ? part.parts.map(rebuild) : part.value;
+  for (const [i, { name, own }] of errors.entries()) {
+    const error = built[i]!;
+    if (error.name !== name) Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });
+    for (const { key, part, enumerable } of own) Object.defineProperty(error, key, { value: rebuild(part), enumerable, configurable: true, writable: true });
   }
+  const [error] = built;
+  if (notCloned.length > 0) Object.defineProperty(error, NOTE, { value: notCloned, configurable: true, writable: true });
   return error;
 }
 
@@ -448,22 +534,6 @@ function emptyError({ kind, name, message }: ErrorRecord): Error {
   const Kind = BUILT_IN.get(kind) ?? Error;
   return new Kind(message);
 }
-
-function rebuildPart(part: Part, seen: Map<ErrorRecord, Error>): unknown {
-  if ('error' in part) return rebuildError(part.error, seen);
-  return 'parts' in part ? part.parts.map(item => rebuildPart(item, seen)) : part.value;
-}
-
-function textOf(read: () => string): string {
-  try {
-    return read();
-  } catch {
-    return '';
-  }
-}
-
-const MOST_LEVELS = 50;
-const MOST_NOTES = 30;
 
 function note(notes: string[], where: string, what: string): void {
   if (notes.length < MOST_NOTES) notes.push(`${where}: ${what}`);
@@ -792,14 +862,6 @@ function isCloneable(value: unknown): boolean {
     return false;
   }
 }
-
-/** The prototypes of an object, the nearest first: no trap of theirs is run. */
-function* line(value: object): Generator<object> {
-  for (let proto: unknown = Object.getPrototypeOf(value); typeof proto === 'object' && proto !== null && proto !== Object.prototype && !isProxy(proto); proto = Object.getPrototypeOf(proto)) yield proto;
-}
-
-/** A class of one's own may be called TypeError, too. */
-const isNative = (Class: Function): boolean => Function.prototype.toString.call(Class).endsWith('{ [native code] }');
 
 /** Native classes without a tag, of any realm, that v8 carries. */
 const KNOWN: ReadonlySet<string> = new Set(['Object', 'RegExp', 'Boolean', 'Number', 'String', 'AggregateError', ...BUILT_IN.keys()]);

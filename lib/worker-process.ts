@@ -473,19 +473,18 @@ export class WorkerProcess<Job> {
   #valuePut({ id, value }: { id: number; value: Wire }): void {
     const entry = this.#given.put(id);
     if (entry === undefined) return this.#broken(`a value for job ${id}, which it does not have`);
-    let read: unknown;
-    try {
-      read = this.#channel.read(value);
-    } catch (error) {
-      if (entry === this.#given.current) this.#unread = { entry, error };
-      else this.#thrown = { error }; // put after the sentinel: its job has its result
+    const read = this.#channel.attempt(value);
+    const isCurrent = entry === this.#given.current;
+    if ('error' in read) {
+      if (isCurrent) this.#unread = { entry, error: read.error };
+      else this.#thrown = read; // put after the sentinel: its job has its result
       return;
     }
     // The value of a job that has timed out is dropped: it has its outcome, or another attempt will give it. What a loop puts behind
     // its jobs, a sum say, goes to the last one that it has done.
     const ofCurrent = entry.state === 'given' ? entry : undefined;
-    const takes = entry === this.#given.current ? ofCurrent : this.#given.lastDone;
-    if (takes !== undefined) this.#owner.valuePut(takes, read);
+    const takes = isCurrent ? ofCurrent : this.#given.lastDone;
+    if (takes !== undefined) this.#owner.valuePut(takes, read.value);
   }
 
   #settle(fate: Fate, wire?: Wire, values?: Segments): void {

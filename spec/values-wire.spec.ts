@@ -4,11 +4,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
+import { inspect } from 'node:util';
 import { serialize } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { ProcessPool, WorkerStartError } from 'drainpool';
 import type { PoolOptions } from 'drainpool';
-import { Batch, Channel, Segments } from '../lib/ipc.ts';
+import { Batch, Channel, packReason, Segments } from '../lib/ipc.ts';
 import { counting, deep, depthOf, open, shells, tagged, views } from './fixtures/wire.ts';
 import { finish, poolOf } from './support/pool.ts';
 import { Program } from './support/program.ts';
@@ -117,11 +118,11 @@ describe('a value that is too deep', { concurrency: 2 }, () => {
     failed.jobs.close();
     const error = await rejection(failed.join());
     assert.ok(error instanceof WorkerStartError && error.cause instanceof Error);
-    assert.match(error.cause.message, /thrown by setup|stack/);
+    assert.match(error.cause.message, /thrown by setup/);
     const torn = poolOf<Loop>(t, 'wire-loop', { workers: 1, workerData: 'teardown' });
     void torn.jobs.put({ n: 1 });
     const { report } = await finish(torn);
-    assert.match(String(report.workers[0]?.error), /thrown by teardown|stack/);
+    assert.match(String(report.workers[0]?.error), /thrown by teardown/);
     const pool = create(t, { execArgv: ['--stack-size=300'] });
     const controller = new AbortController();
     const aborted = pool.run({ make: 'reason of the signal' }, { signal: controller.signal });
@@ -269,6 +270,8 @@ describe('a getter', { concurrency: 2 }, () => {
     const data = new ProcessPool<Wire>(new URL('./fixtures/wire.js', import.meta.url), { workerData: { get id() { return ++count; } } });
     t.after(() => data.terminate());
     assert.equal(count, 8);
+    const error = await rejection(pool.run({ make: 'throw', what: 'getters' }));
+    assert.deepEqual([own(error, 'name'), own(error, 'id')], ['Name7', 8]);
   });
 
   it('that is inherited, or under a symbol, is nothing to anybody', limited, async t => {
@@ -324,13 +327,106 @@ describe('an object whose state is not in its keys', { concurrency: 2 }, () => {
   });
 });
 
+describe('what is thrown', { concurrency: 2 }, () => {
+  const thrownBy = async (t: TestContext, what: string): Promise<unknown> => rejection(create(t).run({ make: 'throw', what }));
+
+  it('by code of another realm is an error of this one, of the same class', limited, async t => {
+    const pool = create(t);
+    const of = (what: string): Promise<unknown> => rejection(pool.run({ make: 'throw', what }));
+    const error = await of('an error of another realm');
+    assert.ok(error instanceof TypeError && error.cause instanceof RangeError);
+    assert.deepEqual([error.message, error.cause.message, own(error, 'code')], ['of another realm', 'inner', 'E_REALM']);
+    const aggregate = await of('an aggregate of another realm');
+    assert.ok(aggregate instanceof AggregateError && aggregate.errors[0] instanceof TypeError);
+    const broken = await of('a class of another realm');
+    assert.ok(broken instanceof RangeError && broken.name === 'Broken');
+    const bare = await of('a bare error of another realm');
+    assert.ok(bare instanceof EvalError && bare.message === 'bare');
+    const dom = await of('a DOMException of no realm');
+    assert.ok(dom instanceof DOMException && dom.name === 'AbortError' && dom.message === 'gave up');
+    const returned = await pool.run({ echo: runInNewContext('new SyntaxError("job")') });
+    assert.ok(returned instanceof SyntaxError);
+  });
+
+  it('arrives however hostile it is, and if all fails as a plain string', limited, async t => {
+    assert.match(String(await thrownBy(t, 'evil')), /DataCloneError.*`reason` cannot be cloned: it is a Proxy/);
+    assert.equal(own(await thrownBy(t, 'an evil error'), 'message'), 'evil');
+    const named = await thrownBy(t, 'a name that has no string');
+    assert.ok(named instanceof TypeError && named.message === 'kept');
+    const pool = create(t);
+    assert.equal(await rejection(pool.run({ make: 'sabotage' })), 'Something was thrown that cannot be sent, nor can it be said why');
+    assert.equal(packReason('text'), 'text');
+  });
+
+  it('loses what cannot be cloned and keeps the rest, at any depth, and says what it lost', limited, async t => {
+    const pool = create(t);
+    const of = (what: string): Promise<unknown> => rejection(pool.run({ make: 'throw', what }));
+    const reason = await of('a function inside');
+    assert.deepEqual(reason, {
+      code: 'X', inner: { kept: [1, undefined, 3] }, map: new Map([['kept', 1]]), set: new Set([1]),
+      notCloned: ['reason.fn: a function', 'reason.inner.kept[1]: a function', 'reason.inner.mark: a symbol', "reason.map.get('lost'): a function", 'reason.map: of the class Map, with a key that cannot be cloned', 'reason.set.values(): a function'],
+    });
+    assert.match(inspect(reason), /reason\.fn: a function/);
+    assert.deepEqual(await of('a trap inside'), { code: 'X', notCloned: ['reason.trap: a getter that throws sprung'] });
+    assert.deepEqual(await of('a list with a function'), Object.assign([1, undefined, {}], { notCloned: ['reason[1]: a function', 'reason[2].url: of the class URL'] }));
+    assert.deepEqual(await of('a note of its own'), { notCloned: 'mine' });
+    const map = await of('a Map');
+    assert.deepEqual([map instanceof Map && [...map], own(map, 'notCloned')], [[['kept', 1]], ["reason.get('fn'): a function"]]);
+    const notes = own(await of('a hundred functions'), 'notCloned');
+    assert.ok(Array.isArray(notes) && notes.length === 31 && notes[30] === 'and more');
+    await assert.rejects(pool.run({ make: 'shell', what: 'Hash' }), { name: 'DataCloneError' }, 'a value does not');
+  });
+
+  it('keeps its message and the first of its causes, however long their chain is', limited, async t => {
+    const pool = create(t, { execArgv: ['--stack-size=300'] });
+    for (const what of ['a chain of causes', 'a long chain of causes', 'endless causes']) {
+      let error = await rejection(pool.run({ make: 'throw', what }));
+      assert.equal(own(error, 'message'), what === 'endless causes' ? 'endless' : 'cause 0');
+      assert.match(String(own(error, 'notCloned')), /^reason(\.cause)+: one error too many$/);
+      for (let i = 0; i <= 250; i++, error = own(error, 'cause')) {
+        assert.ok(what === 'endless causes' ? error instanceof Error : error instanceof RangeError);
+        if (what !== 'endless causes') assert.equal(own(error, 'message'), `cause ${i}`);
+      }
+      assert.equal(error, undefined);
+    }
+    const aggregate = await rejection(pool.run({ make: 'throw', what: 'aggregates' }));
+    assert.ok(aggregate instanceof AggregateError && aggregate.errors[0] instanceof AggregateError && aggregate.errors[1] instanceof TypeError);
+    assert.equal(aggregate.message, 'aggregate 1999');
+    const many = await rejection(pool.run({ make: 'throw', what: 'many errors' }));
+    assert.ok(many instanceof AggregateError && many.errors[9998] instanceof Error && many.errors[9999] === undefined);
+    const lists = await rejection(pool.run({ make: 'throw', what: 'lists of errors' }));
+    assert.equal(own(lists, 'list', '0', 'message'), '4999');
+  });
+
+  it('keeps its message where a property or a cause is too deep, and that down to where it is', limited, async t => {
+    const pool = create(t, { execArgv: ['--stack-size=300'] });
+    const of = (what: string): Promise<unknown> => rejection(pool.run({ make: 'throw', what }));
+    const error = await of('a deep property');
+    assert.deepEqual([own(error, 'message'), own(error, 'code'), depthOf(own(error, 'tree'))], ['deep', 'E_DEEP', 51]);
+    assert.match(String(own(error, 'notCloned')), /^reason\.tree.*: nested too deep$/);
+    assert.deepEqual([own(await of('a deep cause'), 'message'), depthOf(own(await of('a deep cause'), 'cause'))], ['deep', 51]);
+    const object = await of('a deep object');
+    assert.equal(own(object, 'code'), 'X');
+    assert.match(String(own(object, 'notCloned')), /nested too deep/);
+  });
+
+  it('has no bare shells in it, at any depth', limited, async t => {
+    const error = await thrownBy(t, 'a URL in its cause');
+    assert.deepEqual([own(error, 'message'), own(error, 'cause'), own(error, 'notCloned')], ['kept', { status: 404 }, ['reason.cause.url: of the class URL']]);
+    const other = await thrownBy(t, 'a Hash in it');
+    assert.deepEqual([own(other, 'context'), Object.keys(Object(other))], [{ list: [undefined, 1] }, ['context']]);
+    assert.deepEqual(own(other, 'notCloned'), ['reason.context.list[0]: of the class Hash', 'reason.callback: a function']);
+  });
+});
+
 describe('a channel', () => {
   const create = (): Channel<{ type: string }, { type: string }> => new Channel({ send: () => true, on() {} }, { incoming: 'a', outgoing: 'b' });
 
-  it('gives the error of a reason that cannot be read as the reason', () => {
-    assert.ok(create().readReason(Uint8Array.of(255, 15, 99)) instanceof Error);
-    assert.throws(() => create().readReason({ next: 'packed' }), { message: /did not come before its message/ });
+  it('gives the error of a reason that is too deep as the reason; what is no value at all is an error of its own', () => {
+    assert.ok(create().readReason(deepBytes(100_000)) instanceof RangeError);
     assert.equal(create().readReason('why'), 'why');
+    assert.throws(() => create().readReason(Uint8Array.of(255, 15, 99)), { name: 'Error' });
+    assert.throws(() => create().readReason({ next: 'packed' }), { name: 'Error', message: /did not come before its message/ });
   });
 
   it('keeps the values of a message apart, also where the stack ends in the middle of writing one', () => {
