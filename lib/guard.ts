@@ -6,12 +6,15 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { checkDescriptors, TAKEN_BY_A_START } from './descriptors.ts';
+import { clearTimeout, setTimeout } from './time.ts';
 
 /** Each line is the whole list. One that was cut short by our end is no line: `read` fails, and the list before it counts. */
 const SCRIPT = "trap '' HUP INT QUIT TERM USR1 USR2; while read -r line; do pids=$line; done; [ -z \"$pids\" ] || kill -s KILL -- $pids";
 
 /** One that was shot so often, with no worker started or gone in between, is not started again: it is the machine that ends it. */
 const MOST_SHOTS = 10;
+/** Where the machine refused it, it is tried again after so long, and whenever a worker comes or goes. */
+const TRY_AGAIN_MS = 1000;
 
 export class Guard {
   readonly #path: string;
@@ -20,6 +23,7 @@ export class Guard {
   #shell: ChildProcess | undefined;
   #isMissing = false;
   #shots = 0;
+  #nextTry: NodeJS.Timeout | undefined;
 
   constructor(path = '/bin/sh') {
     this.#path = path;
@@ -41,24 +45,27 @@ export class Guard {
 
   /** Calls back when the guard is gone as well: at once if there was none. */
   end(callback: () => void): void {
+    clearTimeout(this.#nextTry);
     if (this.#shell?.pid === undefined) return callback(); // nor may one that could not be started be sent a signal: it goes anywhere
     this.#ended.add(callback);
     this.#shell.kill('SIGKILL');
   }
 
-  /** In a session of its own: neither the terminal's Ctrl-C nor its end reaches it. Where the machine refuses it, the next worker that comes or goes is another try. */
+  /** In a session of its own: neither the terminal's Ctrl-C nor its end reaches it. */
   #start(): void {
     let shell: ChildProcess;
     try {
       checkDescriptors(TAKEN_BY_A_START);
       shell = spawn(this.#path, ['-c', SCRIPT, 'drainpool-guard'], { cwd: '/', env: {}, detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
     } catch {
-      return;
+      return this.#tryAgain();
     }
     this.#shell = shell;
     shell.on('error', error => {
       this.#isMissing = 'code' in error && error.code === 'ENOENT';
-      if (shell.pid === undefined) this.#gone();
+      if (shell.pid !== undefined) return;
+      this.#gone();
+      this.#tryAgain();
     });
     shell.on('exit', (_, signal) => {
       this.#gone();
@@ -69,6 +76,11 @@ export class Guard {
     shell.unref?.();
     const stdin: unknown = shell.stdin; // undefined where there was no descriptor for it
     if (typeof stdin === 'object' && stdin !== null && 'unref' in stdin && typeof stdin.unref === 'function') stdin.unref();
+  }
+
+  #tryAgain(): void {
+    clearTimeout(this.#nextTry);
+    this.#nextTry = setTimeout(() => this.#tell(), TRY_AGAIN_MS).unref();
   }
 
   #gone(): void {

@@ -383,7 +383,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   /** How many workers are starting, or may yet be started. */
   get #notReadyCount(): number {
     let count = this.#settings.workers - this.#workers.size;
-    for (const worker of this.#workers) if (worker.state === 'starting') count++;
+    for (const worker of this.#workers) if (worker.state === 'starting' && !worker.isLeaving) count++;
     return count;
   }
 
@@ -431,7 +431,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #startWorkers(): void {
     if (this.#isStarting || this.#workers.size >= this.#settings.workers || this.#starts.arePaused || this.#phase !== 'running') return;
     let wanted = this.#waitingCount - (this.#holdsBack() ? this.#queue.size : 0);
-    for (const worker of this.#workers) if (worker.state !== 'busy') wanted--;
+    for (const worker of this.#workers) if (worker.state !== 'busy' && !worker.isLeaving) wanted--;
     if (!this.#queue.closed) wanted = Math.max(wanted, this.#settings.minWorkers - this.#workers.size);
     if (wanted <= 0) return;
     this.#startWorker();
@@ -633,9 +633,11 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
    * A worker died before it was ready, or had no job to the end: after a pause it is tried again. After some rounds of that the pool
    * fails, unless a worker that has outlived them does the work.
    */
-  #diedInVain({ round, wasReady }: { round: number; wasReady: boolean }, { exitCode, signal }: { exitCode: number | null; signal: NodeJS.Signals | null }, cause: unknown): void {
-    if (!this.#starts.died(round, signal, wasReady)) return;
-    if ([...this.#workers].some(other => other.wasReady && !other.isLeaving && other.round < round)) return;
+  #diedInVain(worker: WorkerProcess<JobOf<Module>>, { exitCode, signal }: { exitCode: number | null; signal: NodeJS.Signals | null }, cause: unknown): void {
+    if (!this.#starts.died(worker, signal)) return;
+    const { round, wasReady } = worker;
+    const nowMs = now();
+    if ([...this.#workers].some(other => other.isAtWork(nowMs) || (other.wasReady && !other.isLeaving && other.round < round))) return;
     const { streak } = this.#starts;
     const how = signal === null ? `with exit code ${exitCode}` : `by ${signal}`;
     if (wasReady) this.#fail(`Cannot go on as ${streak} workers in a row left without having finished a job, the last one ${how} (${this.#module.href})`, cause);
@@ -682,9 +684,11 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     queueMicrotask(() => { this.#isEndNew = false; });
     this.#starts.end();
     clearTimeout(this.#evenOutTimer);
-    for (const map of this.#maps) map.stop();
     this.#ledger.overtaken(this.#queue.end(), 'pending', end);
     this.#ledger.overtaken(this.#calls.drain(), 'pending', end);
+    // Last, as this runs code of the sources, which may end the pool, too.
+    for (const map of this.#maps) map.stop();
+    this.#queue.closeSources();
     return true;
   }
 

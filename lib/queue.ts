@@ -154,7 +154,7 @@ export class JobQueue<Job, Entry extends object = object> {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#closeSources();
+    this.closeSources();
     this.#sink.changed();
   }
 
@@ -194,8 +194,12 @@ export class JobQueue<Job, Entry extends object = object> {
   end(): Entry[] {
     this.#ended = true;
     this.#letIn();
-    this.#closeSources();
     return this.#waiting.drain();
+  }
+
+  /** @internal Nothing more is taken from them. */
+  closeSources(): void {
+    for (const source of [...this.#sources.keys()]) source.close();
   }
 
   #take(job: Job): void {
@@ -208,10 +212,6 @@ export class JobQueue<Job, Entry extends object = object> {
     this.#room?.resolve(true);
     this.#room = undefined;
     this.#isPutHeld = false;
-  }
-
-  #closeSources(): void {
-    for (const source of [...this.#sources.keys()]) source.close();
   }
 }
 

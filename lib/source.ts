@@ -9,8 +9,8 @@ type Step<Item> = IteratorResult<Item, unknown> | 'closed';
 export class Source<Item> {
   readonly #iterator: AnyIterator<Item>;
   readonly #action: string;
-  /** `asked`: in the middle of a call of its `next()`. `closing`: it was closed in there. */
-  #state: 'open' | 'asked' | 'closing' | 'closed' | 'over' = 'open';
+  /** `asked`: in the middle of a call of its `next()`. `waiting`: for the value of one. `closing`, `ending`: it was closed in there. */
+  #state: 'open' | 'asked' | 'closing' | 'waiting' | 'ending' | 'closed' | 'over' = 'open';
   #wake = (): void => {};
 
   /** @throws TypeError if it is none; `action` and `method` say in whose words. */
@@ -32,10 +32,10 @@ export class Source<Item> {
   /** Tells the iterator that nobody will ask again, if it is not at its end. Nobody waits for it, nor hears what it throws then. */
   close(): void {
     if (this.#state === 'asked') this.#state = 'closing'; // a generator cannot be closed while it runs
-    if (this.#state !== 'open') return;
-    this.#state = 'closed';
-    this.#wake();
-    void closeIterator(this.#iterator);
+    else if (this.#state === 'waiting') {
+      this.#state = 'ending';
+      this.#closeSoon();
+    } else if (this.#state === 'open') this.#closeNow();
   }
 
   #ask(): ReturnType<AnyIterator<Item>['next']> {
@@ -49,21 +49,29 @@ export class Source<Item> {
   }
 
   #later(next: PromiseLike<IteratorResult<Item, unknown>>): Promise<Step<Item>> {
-    if (this.#state === 'asked') this.#state = 'open';
-    else setImmediate(() => this.#closeNow()); // one that closed the queue as its last act is at its end by then
+    if (this.#state === 'asked') this.#state = 'waiting';
+    else this.#closeSoon();
     return new Promise((resolve, reject) => {
       this.#wake = () => resolve('closed');
       next.then(step => resolve(this.#checked(step)), reason => {
+        if (this.#state === 'ending') resolve('closed'); // nobody hears what it throws at the end of a pool
         this.#state = 'over';
         reject(reason);
       }).then(undefined, reject);
     });
   }
 
+  /** One that closed the queue as its last act is at its end by then. */
+  #closeSoon(): void {
+    setImmediate(() => {
+      if (this.#state === 'closing' || this.#state === 'ending') this.#closeNow();
+    });
+  }
+
   #closeNow(): void {
-    if (this.#state !== 'closing') return;
-    this.#state = 'open';
-    this.close();
+    this.#state = 'closed';
+    this.#wake();
+    void closeIterator(this.#iterator);
   }
 
   #checked(step: IteratorResult<Item, unknown>): Step<Item> {
@@ -73,8 +81,8 @@ export class Source<Item> {
     if (Object(step) !== step) throw new TypeError(`Cannot ${this.#action} as \`next()\` of the iterator must give an object: received ${String(step)}`);
     if (step.done === true) return step;
     this.#state = 'open';
-    if (state !== 'closing') return step;
-    this.close();
+    if (state !== 'closing' && state !== 'ending') return step;
+    this.#closeNow();
     return 'closed';
   }
 }

@@ -7,6 +7,8 @@
 //  killed: by the kernel or from outside, say    100, 200, … 3200 ms later      7
 //  by an interrupt signal: a Ctrl-C              at once                        20
 //
+// While another worker does the work it goes on, up to a minute apart. One that had lived for a minute begins a new row.
+//
 // Workers of one round count once, as they died of the same thing. From the second round on they are started one by one, until a
 // job is done: the next one when the last is ready, has died, or has taken longer than anybody would.
 
@@ -14,7 +16,11 @@ import { clearTimeout, setTimeout } from './time.ts';
 
 const MOST_ROUNDS = { starting: 4, ready: 3, killed: 7, interrupted: 20 };
 const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 3200;
+const LONGEST_PAUSE_MS = 60_000;
+/** A start that takes longer than this does not keep the next one waiting. */
+const START_MS = 3000;
+/** A worker that has lived for so long has not died of what others died of before. */
+const LONG_LIFE_MS = 60_000;
 
 /** After the machine refused a process, which costs next to nothing: twice as long each time, up to a limit. */
 const REFUSED_MS = 100;
@@ -53,8 +59,9 @@ export class Starts {
   }
 
   /** A worker of that round died in vain. Whether that is once too often. */
-  died(round: number, signal: string | null, wasReady: boolean): boolean {
+  died({ round, wasReady, livedMs }: { round: number; wasReady: boolean; livedMs: number }, signal: string | null): boolean {
     if (round !== this.round) return false;
+    if (livedMs > LONG_LIFE_MS) this.progressed();
     this.round++;
     this.streak++;
     const how = signal === null || OWN_SIGNALS.has(signal) ? wasReady ? 'ready' : 'starting' : this.#interruptSignals.includes(signal) ? 'interrupted' : 'killed';
@@ -77,7 +84,7 @@ export class Starts {
   /** A process was started. */
   began(): void {
     this.hasRoom();
-    if (this.streak > 0) this.#wait(LONGEST_PAUSE_MS);
+    if (this.streak > 0) this.#wait(START_MS);
   }
 
   /** It is ready. */

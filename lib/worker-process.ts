@@ -26,6 +26,8 @@ import type { WorkerReport } from './types.ts';
 const CANCEL_ANSWER_MS = 100;
 /** Jobs behind one that takes longer than this are asked back, if another worker is idle. */
 export const SLOW_MS = 20;
+/** A worker without a job has so long to read the next 64 MB that it is sent. That takes a quarter of a second. */
+const READING_MS = 10_000;
 /** A manual loop that waits for its next job has so long, at least, to read its sentinel: it may have a sum to put. */
 const LOOP_ANSWER_MS = 5000;
 /** Pieces of a large value follow each other: when none has come for this long, none will. A whole one of 64 MB takes a fraction of it. */
@@ -90,7 +92,7 @@ export class WorkerProcess<Job> {
   #graceMs: number;
   #phase: 'starting' | 'ready' | 'leaving' | 'last word said' = 'starting';
   /** What the parent told it about the end. */
-  #told: 'nothing' | 'end-of-jobs' | 'stop' = 'nothing';
+  #told: 'nothing' | 'end-of-jobs' | 'end-of-jobs, and it has read that' | 'stop' = 'nothing';
   #kind: ReadyMessage['kind'] = 'function';
 
   readonly #given = new Given<Job>();
@@ -104,6 +106,7 @@ export class WorkerProcess<Job> {
   #isBroken = false;
   #isAskedBack = false;
   #isUnneeded = false;
+  readonly #startedMs = now();
   #heardMs = now();
   #cause: unknown;
   #thrown: { error: unknown } | undefined;
@@ -114,6 +117,7 @@ export class WorkerProcess<Job> {
   #isGone = false;
   #killAtMs = Infinity;
   #callOffKill = (): void => {};
+  #callOffReading = (): void => {};
   #callOffTimeout = (): void => {};
   #idleTimer: NodeJS.Timeout | undefined;
 
@@ -194,6 +198,10 @@ export class WorkerProcess<Job> {
     return !hasLeftInOrder || this.jobsLeft <= 0 || this.#isTooLarge || this.#isCancelling;
   }
 
+  get livedMs(): number {
+    return now() - this.#startedMs;
+  }
+
   /** How many more jobs it may ever have. */
   get jobsLeft(): number {
     return (this.#settings.maxJobsPerWorker ?? Infinity) - this.#given.total;
@@ -254,6 +262,11 @@ export class WorkerProcess<Job> {
     });
   }
 
+  /** Whether it has been at a job for a while. */
+  isAtWork(nowMs: number): boolean {
+    return this.#phase === 'ready' && this.hasJob && nowMs - this.#heardMs > SLOW_MS;
+  }
+
   /** Whether it may be asked for jobs back: none is on its way that would be taken for one of them. */
   get hasToSpare(): boolean {
     return this.#given.jobs > 1 && !this.#given.isCrossing && !this.#isAskedBack && this.#phase === 'ready' && this.#told !== 'stop';
@@ -298,7 +311,8 @@ export class WorkerProcess<Job> {
     clearTimeout(this.#idleTimer);
     this.#graceMs = graceMs;
     void this.#channel.send({ type: 'stop' });
-    this.#endWithin(graceMs);
+    if (this.#exit === undefined) this.#endWithin(graceMs);
+    else this.hasten(graceMs);
     this.#owner.ended('stop');
   }
 
@@ -310,7 +324,7 @@ export class WorkerProcess<Job> {
 
   /** Steps 2 and 3 of terminate. One that was stopped must go on to die of SIGTERM. */
   kill(wanted: 'SIGTERM' | 'SIGKILL'): void {
-    if (this.#exit !== undefined) return; // its pid, and that of its group, may be another's by now
+    if (this.#exit !== undefined) return this.hasten(0); // its pid, and that of its group, may be another's by now
     const signal = this.#settings.interruptSignals.includes('SIGTERM') ? 'SIGKILL' : wanted; // they ignore it
     this.#isPutDown = true;
     this.#signal(signal);
@@ -340,11 +354,23 @@ export class WorkerProcess<Job> {
     const mustWait = this.#channel.hasLarge;
     if (mustWait) {
       this.#given.cross(entries);
-      if (!await this.#channel.sendLarge(() => this.#told === 'stop' || !this.#isChannelOpen)) return;
+      this.#awaitReading();
+      const hasLeft = await this.#channel.sendLarge(() => {
+        this.#awaitReading();
+        return this.#told === 'stop' || !this.#isChannelOpen;
+      });
+      this.#callOffReading();
+      if (!hasLeft) return;
     }
     this.#hand(message, entries);
     if (this.jobsLeft <= 0) this.endOfJobs();
     if (mustWait) this.#owner.heard();
+  }
+
+  /** A worker without a job reads what it is sent, piece by piece. One that does not is deaf. */
+  #awaitReading(): void {
+    this.#callOffReading();
+    if (this.#given.messages === 0) this.#callOffReading = deadline(READING_MS, () => this.kill('SIGKILL'));
   }
 
   /** From here on its jobs may be started. */
@@ -412,12 +438,13 @@ export class WorkerProcess<Job> {
         this.#takeBack(message.jobs);
         break;
       case 'sentinel-read':
-        this.#phase = 'leaving';
-        this.#callOffKill(); // what a loop does now is its work
+        if (this.#told !== 'end-of-jobs' || this.#isPutDown) break; // it is to leave now, all the same
+        this.#told = 'end-of-jobs, and it has read that';
+        this.#endWithin(Infinity); // what a loop does now is its work
         break;
       case 'stopping':
         this.#phase = 'leaving';
-        this.#leftEarly = !this.#isCancelling && (this.#told === 'nothing' || (this.#told === 'end-of-jobs' && this.hasJob));
+        this.#leftEarly = !this.#isCancelling && this.#told !== 'stop' && (this.#told === 'nothing' || this.hasJob);
         this.#given.started = message.started;
         this.#endWithin(this.#graceMs);
         break;
@@ -515,6 +542,7 @@ export class WorkerProcess<Job> {
   #endWithin(ms: number): void {
     this.#callOffKill();
     this.#killAtMs = now() + ms;
+    if (ms === Infinity) return;
     this.#callOffKill = deadline(ms, () => {
       if (this.#exit === undefined) this.kill('SIGKILL');
       else this.#closeChannel();
@@ -552,6 +580,7 @@ export class WorkerProcess<Job> {
     if (this.#exit === undefined || this.#isChannelOpen || this.#isGone) return;
     this.#isGone = true;
     this.#callOffKill();
+    this.#callOffReading();
     this.#callOffTimeout();
     clearTimeout(this.#idleTimer);
     const thrown = this.#thrown === undefined ? {} : { error: this.#thrown.error };

@@ -98,6 +98,7 @@ channel.receive(parseToWorker, message => {
       break;
     case 'end-of-jobs':
       atSentinel = true;
+      if (isLoop && !hasAsked) saySentinelRead(); // it is still preparing itself
       break;
     case 'stop':
       stop();
@@ -127,6 +128,8 @@ let thrown: { error: unknown } | undefined;
 let phase: 'starting' | 'working' | 'gave up' | 'left' = 'starting';
 let giveUp = (): void => {};
 let isLoop = false;
+/** Whether the loop has asked for a job. */
+let hasAsked = false;
 
 async function run(href: string, workerData: Wire): Promise<void> {
   let during: 'import' | 'exports' | 'setup' = 'import';
@@ -150,8 +153,14 @@ async function run(href: string, workerData: Wire): Promise<void> {
   phase = 'working';
   isLoop = module.kind === 'loop';
   await channel.send({ type: 'ready', kind: module.kind });
+  if (isLoop && atSentinel) saySentinelRead();
   await Promise.race([module.main(), new Promise<void>(resolve => { giveUp = resolve; })]);
   return leave();
+}
+
+/** From here on a loop may take as long as it likes. */
+function saySentinelRead(): void {
+  if (!stopping) void channel.send({ type: 'sentinel-read' });
 }
 
 /** Asked to leave: hands back what has not started and lets the job that runs fulfil, for a moment. */
@@ -237,7 +246,10 @@ async function outputWritten(): Promise<void> {
 }
 
 let late: { error: unknown } | undefined;
-listen('uncaughtExceptionMonitor', error => { late = { error }; });
+listen('uncaughtExceptionMonitor', error => {
+  late = { error };
+  setImmediate(() => { late = undefined; }); // the module has a listener of its own, and the worker lives on
+});
 
 /** A worker that ends in any other way can still send, in one synchronous write, what is done and how far it was. */
 listen('exit', () => {
@@ -484,13 +496,14 @@ async function runLoop(loop: Loop): Promise<void> {
   };
   const jobs: JobReader<unknown> = {
     next: async () => {
+      hasAsked = true;
       finishCurrent({ done: true });
       if (hasPut) await flush(); // shot between a value and this word, the job would be tried again, and put it twice
       hasPut = false;
       for (;;) {
         do {
           if (!await hasJob()) {
-            if (!stopping) void channel.send({ type: 'sentinel-read' });
+            saySentinelRead();
             return { done: true, value: undefined };
           }
           finishCurrent({ done: true }); // a loop that asked for two at once: it has got the second, or waits for it

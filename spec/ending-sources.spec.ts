@@ -8,6 +8,7 @@ import { PoolClosedError, PoolInterruptedError } from 'drainpool';
 import type { ProcessPool } from 'drainpool';
 import { limited } from './support/faults.ts';
 import { assertSum, poolOf } from './support/pool.ts';
+import { until } from './support/until.ts';
 
 type Echo = ProcessPool<(job: number) => number>;
 
@@ -85,6 +86,7 @@ describe('a source of map() that', { concurrency: 2 }, () => {
       await assert.rejects(reading, PoolClosedError);
       const report = await pool.join();
       assertSum(report);
+      await until(() => taken.closed > 0);
       assert.deepEqual([report.outcome, values, taken.afterTheEnd, taken.closed], ['completed', [0, 1, 2, 3, 4], 0, 1]);
     });
   }
@@ -106,11 +108,11 @@ describe('a source of putAll() that', { concurrency: 2 }, () => {
       });
     }
   }
-  it('is an async generator and closes the pool as its last act has all its jobs counted', limited, async t => {
+  for (const waits of [false, true]) it(`is an async generator and closes the pool as its last act${waits ? ', after a wait,' : ''} has all its jobs counted`, limited, async t => {
     const pool: Echo = poolOf(t, 'echo');
-    const putting = pool.jobs.putAll((async function* () { yield 1; yield 2; pool.jobs.close(); })());
+    const putting = pool.jobs.putAll((async function* () { yield 1; yield 2; if (waits) await pool.run(0); pool.jobs.close(); })());
     assert.equal(await putting, 2);
-    assert.equal((await pool.join()).fulfilled, 2);
+    assert.equal((await pool.join()).fulfilled, waits ? 3 : 2);
   });
 
   for (const [kind, make] of Object.entries<(pool: Echo) => Iterable<number> | AsyncIterable<number>>({
@@ -123,6 +125,24 @@ describe('a source of putAll() that', { concurrency: 2 }, () => {
       assert.equal((await pool.join()).fulfilled, 1);
     });
   }
+});
+
+describe('a source that ends the pool when it is closed', { concurrency: 2 }, () => {
+  for (const how of ['interrupt', 'terminate'] as const) for (const first of ['interrupt', 'terminate', 'close'] as const) it(`by ${how}(), in the middle of ${first}(), with no worker there, leaves no job without an outcome`, limited, async t => {
+    const pool: Echo = poolOf(t, 'echo', { cwd: '/does/not/exist' });
+    const running = pool.run(0).then(() => 'fulfilled', (error: unknown) => String(Object(error).code));
+    const putting = pool.jobs.putAll((async function* () {
+      try { for (let n = 1; ; n++) { yield n; if (n === 3) await new Promise(resolve => { setImmediate(resolve); }); } } finally { void pool[how](); }
+    })());
+    await until(() => pool.jobs.size === 3);
+    const ended = first === 'close' ? pool.join() : pool[first]();
+    if (first === 'close') pool.jobs.close();
+    const report = await ended;
+    assertSum(report);
+    assert.deepEqual([report.submitted, report.pending.length], [4, 4]);
+    assert.equal(await running, 'ERR_JOB_LOST');
+    await putting.catch((error: unknown) => assert.ok(error instanceof PoolClosedError));
+  });
 });
 
 describe('a map() that is taking a job when a subscriber', { concurrency: 2 }, () => {

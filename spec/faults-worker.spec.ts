@@ -166,6 +166,16 @@ describe('an error that is thrown late', { concurrency: 2 }, () => {
   });
 });
 
+describe('an error that the module itself swallows', () => {
+  it('is not told of a worker that ends later, for another reason', limited, async t => {
+    const pool = poolOf<Faults>(t, 'faults', { workers: 1, stdio: 'ignore' });
+    await pool.run({ fault: 'swallowed late throw' });
+    await assert.rejects(pool.run({ exit: 5 }), (reason: unknown) => reason instanceof WorkerExitError && reason.exitCode === 5 && reason.cause === undefined);
+    const { report } = await finish(pool);
+    assert.ok(report.workers[0] !== undefined && !('error' in report.workers[0]));
+  });
+});
+
 describe('workers that', { concurrency: 2 }, () => {
   it('are all killed at once cost the jobs that they had, and the waiting ones go to others', limited, async t => {
     const { stdio, said, nobodyIsLeft } = words(t);

@@ -79,7 +79,7 @@ describe('a worker that', { concurrency: 2 }, () => {
   for (const next of ['plain', 'packed', 'view']) {
     it(`sends word of a ${next} value that is not there has that job rejected`, async t => {
       const pool = workPool(t, { workers: 1 });
-      await assert.rejects(pool.run({ do: 'forge', message: { type: 'results', outcomes: [{ next }], segments: [], elapsedMs: 0, memoryBytes: 0 } }), /RangeError: Cannot read the value as /);
+      await assert.rejects(pool.run({ do: 'forge', message: { type: 'results', outcomes: [{ next }], segments: [], elapsedMs: 0, memoryBytes: 0 } }), /Error: Cannot read the value as /);
       await pool.terminate();
     });
   }
@@ -136,6 +136,17 @@ describe('a worker that', { concurrency: 2 }, () => {
     await assert.rejects(leaking, { code: 'ERR_JOB_LOST' });
     await ended;
     assert.deepEqual(signals, ['stop']);
+  });
+
+  it('has exited, and left its channel to a program that lives on, is gone at a press, not only after `graceMs`', async t => {
+    const pool = workPool(t, { workers: 1, graceMs: 600_000, interruptSignals: ['SIGUSR2'] });
+    const pid = Number(await pool.run({ do: 'pid' }));
+    const leaking = pool.run({ do: 'leak-channel' });
+    await until(() => !existsSync(`/proc/${pid}`));
+    void pool.interrupt();
+    process.kill(process.pid, 'SIGUSR2');
+    await assert.rejects(leaking, { code: 'ERR_JOB_LOST' });
+    assert.equal((await pool.join()).workers[0]?.exitCode, 0);
   });
 
   it('dies is replaced, and counted', async t => {

@@ -84,7 +84,9 @@ describe('jobs that a worker hands back', { concurrency: 2 }, () => {
     writeFileSync(file, '');
     assert.equal(await waiting, -1);
     pool.jobs.close();
-    assertSum(await pool.join());
+    const report = await pool.join();
+    assertSum(report);
+    assert.equal(report.workers.length, 1 + others, 'those that were there, and none that was started for it');
   });
 
   it('go to a worker that is started for them, where the other one has died', limited, async t => {

@@ -99,6 +99,16 @@ describe('a guard that the machine refuses', () => {
     });
   });
 
+  it('is tried again after a while, though no worker comes or goes', limited, async t => {
+    const guard = new Guard();
+    const giveBack = leaveDescriptors(t, 3);
+    guard.watch(someone(t));
+    giveBack();
+    assert.deepEqual(guards(), []);
+    await oneGuard();
+    await new Promise<void>(resolve => { guard.end(resolve); });
+  });
+
   it('is tried again when a worker is gone, for those that are left', limited, async t => {
     const guard = new Guard();
     const [first, second] = [someone(t), someone(t)];

@@ -1,6 +1,7 @@
 // A press of Ctrl-C takes the next step from where the pool is, whoever took the last one: the program itself, say.
 
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { ProcessPool } from 'drainpool';
@@ -8,6 +9,7 @@ import { limited } from './support/faults.ts';
 import { assertSum, workPool } from './support/pool.ts';
 import type { Work } from './support/pool.ts';
 import { Program } from './support/program.ts';
+import { until } from './support/until.ts';
 import { words } from './support/words.ts';
 
 const FOR_EVER_MS = 600_000;
@@ -83,6 +85,18 @@ describe('terminate() of a pool that is ending already', { concurrency: 2 }, () 
       assert.deepEqual([report.lost.length, report.workers.map(({ signal }) => signal)], [2, ['SIGKILL', 'SIGKILL']]);
     });
   }
+
+  it('counts for workers that have survived SIGTERM already', limited, async t => {
+    const pool = await stuck(t);
+    let survivors = 0;
+    const hear = (event: unknown): void => { if (Object(event).pool === pool && Object(event).step === 'SIGTERM') survivors++; };
+    subscribe('drainpool:pool:terminating', hear);
+    t.after(() => unsubscribe('drainpool:pool:terminating', hear));
+    void pool.terminate();
+    await until(() => survivors === 2);
+    const report = await pool.terminate({ graceMs: 100 });
+    assert.deepEqual(report.workers.map(({ signal }) => signal), ['SIGKILL', 'SIGKILL']);
+  });
 
   it('does not make a grace longer', limited, async t => {
     const pool = await stuck(t);

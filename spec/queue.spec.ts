@@ -170,6 +170,13 @@ function jobQueue(capacity: number): { queue: JobQueue<number, Waiting>; changes
   return { queue, changes: () => changes };
 }
 
+/** As the pool ends a queue: what waits is handed out before any source is told. */
+function ended<Job, Entry extends object>(queue: JobQueue<Job, Entry>): Entry[] {
+  const entries = queue.end();
+  queue.closeSources();
+  return entries;
+}
+
 const jobs = (entries: readonly (Waiting | undefined)[]): (number | undefined)[] => entries.map(entry => entry?.job);
 
 /** An async iterator of the plainest kind: one that is asked, and told that nobody will ask again. */
@@ -238,7 +245,7 @@ describe('JobQueue.put()', () => {
 
   it('resolves to false, without taking the job, once the queue has ended', async () => {
     const { queue, changes } = jobQueue(1);
-    queue.end();
+    ended(queue);
     assert.equal(await queue.put(0), false);
     assert.equal(queue.size, 0);
     assert.equal(changes(), 0);
@@ -249,7 +256,7 @@ describe('JobQueue.put()', () => {
     queue.close();
     await assert.rejects(queue.put(0), { name: 'PoolClosedError', code: 'ERR_POOL_CLOSED' });
     assert.equal(queue.size, 0);
-    queue.end();
+    ended(queue);
     await assert.rejects(queue.put(0), { name: 'PoolClosedError' });
   });
 });
@@ -265,7 +272,7 @@ describe('JobQueue.holdsReader', () => {
     assert.equal(queue.holdsReader, false);
     void queue.put(2);
     assert.equal(queue.holdsReader, true);
-    queue.end();
+    ended(queue);
     assert.equal(queue.holdsReader, false);
   });
 
@@ -274,7 +281,7 @@ describe('JobQueue.holdsReader', () => {
     const putting = queue.putAll([0, 1, 2]);
     assert.equal(queue.size, 2);
     assert.equal(queue.holdsReader, false);
-    queue.end();
+    ended(queue);
     assert.equal(await putting, 2);
   });
 });
@@ -319,21 +326,21 @@ describe('JobQueue.end()', () => {
   it('hands out what waits, in order', () => {
     const { queue } = jobQueue(2);
     for (const n of [0, 1, 2]) void queue.put(n);
-    assert.deepEqual(jobs(queue.end()), [0, 1, 2]);
+    assert.deepEqual(jobs(ended(queue)), [0, 1, 2]);
     assert.equal(queue.size, 0);
-    assert.deepEqual(queue.end(), []);
+    assert.deepEqual(ended(queue), []);
   });
 
   it('resolves to true for those who wait for room: their jobs were taken', async () => {
     const { queue } = jobQueue(1);
     const puts = [queue.put(0), queue.put(1), queue.put(2)];
-    queue.end();
+    ended(queue);
     assert.deepEqual(await Promise.all(puts), [true, true, true]);
   });
 
   it('is not close()', () => {
     const { queue } = jobQueue(1);
-    queue.end();
+    ended(queue);
     assert.equal(queue.closed, false);
   });
 });
@@ -354,7 +361,7 @@ describe('JobQueue.putAll()', () => {
     for (const iterable of [[0, 1, 2], new Set([0, 1, 2]), three(), threeLater()]) {
       const { queue } = jobQueue(10);
       assert.equal(await queue.putAll(iterable), 3);
-      assert.deepEqual(jobs(queue.end()), [0, 1, 2]);
+      assert.deepEqual(jobs(ended(queue)), [0, 1, 2]);
     }
   });
 
@@ -367,7 +374,7 @@ describe('JobQueue.putAll()', () => {
   it('prefers what is both to be async', async () => {
     const { queue } = jobQueue(10);
     assert.equal(await queue.putAll({ [Symbol.iterator]: () => [9][Symbol.iterator](), [Symbol.asyncIterator]: threeLater }), 3);
-    assert.deepEqual(jobs(queue.end()), [0, 1, 2]);
+    assert.deepEqual(jobs(ended(queue)), [0, 1, 2]);
   });
 
   it('takes no more ahead than the capacity allows, and goes on where there is room', async () => {
@@ -382,21 +389,21 @@ describe('JobQueue.putAll()', () => {
     queue.shift();
     await turn();
     assert.deepEqual([pulled, queue.size], [4, 3]);
-    queue.end();
+    ended(queue);
     assert.equal(await putting, 4);
   });
 
   it('puts from several iterables at once', async () => {
     const { queue } = jobQueue(10);
     assert.deepEqual(await Promise.all([queue.putAll(threeLater()), queue.putAll(threeLater())]), [3, 3]);
-    assert.deepEqual(jobs(queue.end()).sort(), [0, 0, 1, 1, 2, 2]);
+    assert.deepEqual(jobs(ended(queue)).sort(), [0, 0, 1, 1, 2, 2]);
   });
 
   it('lets all producers go at the end, whatever each of them waits for', async () => {
     const { queue } = jobQueue(1);
     const sources = [source(never), source(never)];
     const puttings = [...sources.map(iterable => queue.putAll(iterable)), queue.putAll(three())];
-    queue.end();
+    ended(queue);
     assert.deepEqual(await Promise.all(puttings), [0, 0, 2]);
     assert.deepEqual(sources.map(({ closed }) => closed), [1, 1]);
   });
@@ -429,7 +436,7 @@ describe('JobQueue.putAll()', () => {
   it('resolves to its count though the iterable throws while it is closed, as the queue ends', async () => {
     const queue = new JobQueue<number, { job: number }>(1, { admit: job => ({ job }), changed: () => {}, awaited: () => () => false });
     const putting = queue.putAll((function* () { try { for (;;) yield 1; } finally { throw new RangeError('at its end'); } })());
-    queue.end();
+    ended(queue);
     assert.equal(await putting, 2);
   });
 
@@ -447,7 +454,7 @@ describe('JobQueue.putAll()', () => {
       const { queue } = jobQueue(10);
       await assert.rejects(queue.putAll(iterable), broken);
       assert.equal(await queue.put(2), true);
-      assert.deepEqual(jobs(queue.end()), [0, 1, 2]);
+      assert.deepEqual(jobs(ended(queue)), [0, 1, 2]);
     }
   });
 
@@ -473,7 +480,7 @@ describe('JobQueue.putAll()', () => {
     const putting = queue.putAll(closing());
     await turn();
     assert.equal(isClosed, false);
-    assert.deepEqual(jobs(queue.end()), [0, 1]);
+    assert.deepEqual(jobs(ended(queue)), [0, 1]);
     assert.equal(await putting, 2);
     assert.equal(isClosed, true);
   });
@@ -485,7 +492,7 @@ describe('JobQueue.putAll()', () => {
     const putting = queue.putAll(iterable);
     assert.equal(await isPending(putting), true);
     assert.deepEqual([asked, iterable.closed], [2, 0]);
-    assert.deepEqual(jobs(queue.end()), [7]);
+    assert.deepEqual(jobs(ended(queue)), [7]);
     assert.equal(await putting, 1);
     assert.equal(iterable.closed, 1);
   });
@@ -497,14 +504,14 @@ describe('JobQueue.putAll()', () => {
     }
     const putting = queue.putAll(silent());
     assert.equal(await isPending(putting), true);
-    queue.end();
+    ended(queue);
     assert.equal(await putting, 0);
   });
 
   it('lets an iterator go that cannot be closed', async () => {
     const { queue } = jobQueue(10);
     const putting = queue.putAll({ [Symbol.asyncIterator]: () => ({ next: never }) });
-    queue.end();
+    ended(queue);
     assert.equal(await putting, 0);
   });
 
@@ -512,7 +519,7 @@ describe('JobQueue.putAll()', () => {
     const { queue, changes } = jobQueue(10);
     const late = [deferred<IteratorResult<number>>(), deferred<IteratorResult<number>>()] as const;
     const puttings = late.map(({ promise }) => queue.putAll(source(() => promise)));
-    queue.end();
+    ended(queue);
     assert.deepEqual(await Promise.all(puttings), [0, 0]);
     late[0].resolve({ done: false, value: 7 });
     late[1].reject(new Error('nobody asks any more'));
@@ -542,7 +549,7 @@ describe('JobQueue.putAll()', () => {
   it('does not mind what an async iterator says to being closed', async () => {
     const { queue } = jobQueue(10);
     const putting = queue.putAll({ [Symbol.asyncIterator]: () => ({ next: never, return: () => Promise.reject(new Error('cannot close')) }) });
-    queue.end();
+    ended(queue);
     assert.equal(await putting, 0);
     await turn();
   });
@@ -551,7 +558,7 @@ describe('JobQueue.putAll()', () => {
     const { queue } = jobQueue(10);
     let asked = 0;
     const iterable = source(() => { asked++; return never(); });
-    queue.end();
+    ended(queue);
     assert.equal(await queue.putAll(iterable), 0);
     assert.deepEqual([asked, iterable.closed], [0, 1]);
   });
@@ -574,7 +581,7 @@ describe('JobQueue.putAll()', () => {
     queue.close();
     await assert.rejects(putting, { name: 'PoolClosedError' });
     assert.equal(iterable.closed, 1);
-    assert.deepEqual(jobs(queue.end()), [7]);
+    assert.deepEqual(jobs(ended(queue)), [7]);
   });
 
   it('takes steps from an async iterator that are no promises', async () => {
@@ -583,7 +590,7 @@ describe('JobQueue.putAll()', () => {
     const iterable = { [Symbol.asyncIterator]: () => ({ next: () => steps.next() }) };
     const putting: Promise<unknown> = Reflect.apply(queue.putAll, queue, [iterable]);
     assert.equal(await putting, 3);
-    assert.deepEqual(jobs(queue.end()), [0, 1, 2]);
+    assert.deepEqual(jobs(ended(queue)), [0, 1, 2]);
   });
 });
 

@@ -89,28 +89,62 @@ describe('a pool with a worker that works', { concurrency: 2 }, () => {
   });
 });
 
+describe('a pool whose workers die ready, and that has a long job at last,', { concurrency: 2 }, () => {
+  it('goes on with the worker that has it, though others of the same round die', limited, async t => {
+    const { stdio, said } = words(t);
+    const pool = poolOf<typeof import('./fixtures/dies-idle.ts')>(t, 'dies-idle', { workers: 2, minWorkers: 2, stdio });
+    await said('died', 3); // a round of two, and one of the next: with two more rounds the pool would fail
+    const long = pool.run('long');
+    await said('died', 9);
+    process.kill(Number(/long in (\d+);/.exec(await said('long'))?.[1]), 'SIGWINCH');
+    assert.equal(await long, 'long');
+  });
+});
+
 describe('Starts', () => {
+  const death = (round: number, livedMs = 0): { round: number; wasReady: boolean; livedMs: number } => ({ round, wasReady: false, livedMs });
+
+  it('begins anew with a worker that had lived for a minute', () => {
+    const starts = new Starts([], () => {});
+    for (let nth = 0; nth < 20; nth++) {
+      assert.equal(starts.died(death(starts.round, 60_001), 'SIGKILL'), false);
+      assert.equal(starts.streak, 1);
+    }
+    starts.end();
+  });
+
+  it('counts refusals of the machine anew where a worker came or went', () => {
+    const starts = new Starts([], () => {});
+    for (let nth = 0; nth < 4; nth++) {
+      for (let tries = 0; tries < 5; tries++) assert.equal(starts.refused(false), true);
+      starts.hasRoom();
+      assert.deepEqual([starts.refusals, starts.arePaused], [0, false]);
+    }
+    for (const isTried of [true, true, true, true, true, false]) assert.equal(starts.refused(false), isTried);
+    starts.end();
+  });
+
   it('tries again at once after an interrupt signal, and twenty times in a row', () => {
     const starts = new Starts(['SIGINT', 'SIGUSR2'], () => {});
     for (let nth = 1; nth < 20; nth++) {
-      assert.equal(starts.died(starts.round, 'SIGUSR2', false), false);
+      assert.equal(starts.died(death(starts.round), 'SIGUSR2'), false);
       assert.equal(starts.arePaused, false);
     }
-    assert.equal(starts.died(starts.round, 'SIGINT', false), true);
+    assert.equal(starts.died(death(starts.round), 'SIGINT'), true);
   });
 
   it('counts those of one round once, and begins anew after progress', async () => {
     let resume = (): void => {};
     const resumed = new Promise<void>(resolve => { resume = resolve; });
     const starts = new Starts([], resume);
-    for (let nth = 0; nth < 10; nth++) assert.equal(starts.died(0, null, false), false);
+    for (let nth = 0; nth < 10; nth++) assert.equal(starts.died(death(0), null), false);
     assert.deepEqual([starts.round, starts.streak, starts.arePaused], [1, 1, true]);
     const hold = globalThis.setTimeout(() => {}, 60_000); // its own timer holds no event loop
     await resumed;
     clearTimeout(hold);
     assert.equal(starts.arePaused, false);
     starts.progressed();
-    for (const isLast of [false, false, false, true]) assert.equal(starts.died(starts.round, 'SIGBUS', false), isLast);
+    for (const isLast of [false, false, false, true]) assert.equal(starts.died(death(starts.round), 'SIGBUS'), isLast);
     starts.end();
   });
 });

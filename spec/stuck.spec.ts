@@ -14,6 +14,7 @@ import { assertSum, finish, poolOf } from './support/pool.ts';
 import { Program } from './support/program.ts';
 import { words } from './support/words.ts';
 
+type StuckLoops = typeof import('./fixtures/stuck-loops.ts');
 type Spins = ProcessPool<(job: 'reply' | 'go deaf' | 'wait') => string>;
 
 const graceMs = 300;
@@ -26,6 +27,8 @@ function freshFile(t: TestContext): string {
   t.after(() => rmSync(file, { force: true }));
   return file;
 }
+
+const turns = async (count: number): Promise<void> => { for (let turn = 0; turn < count; turn++) await new Promise(resolve => { setImmediate(resolve); }); };
 
 const spins = (t: TestContext, query: string, options: PoolOptions): Spins => poolOf(t, `spins.js${query}`, { graceMs, ...options });
 
@@ -90,7 +93,67 @@ describe('a worker that goes deaf after its job', { concurrency: 2 }, () => {
     await finish(pool);
   });
 
-  it('is not confused with a manual loop that takes its time after the sentinel', limited, async t => {
+  it('is ended also where it was told to leave before it was ready', limited, async t => {
+    const { stdio, said } = words(t);
+    const pool = poolOf<typeof import('./fixtures/second-late.ts')>(t, 'second-late', { workers: 2, minWorkers: 2, stdio, graceMs, workerData: freshFile(t) });
+    void pool.jobs.put('wait');
+    const text = await said('second').then(() => said('wait in'));
+    pool.jobs.close();
+    await turns(2); // both have been sent their sentinels
+    process.kill(pidIn(text, 'second'), 'SIGWINCH');
+    await said('deaf');
+    process.kill(pidIn(text, 'wait'), 'SIGWINCH');
+    const report = await pool.join();
+    assert.deepEqual([report.outcome, report.fulfilled, report.workers.map(({ signal }) => signal).sort()], ['completed', 1, ['SIGKILL', null]]);
+  });
+
+  it('is ended when it does not read a large job that it is sent: another one does it', limited, async t => {
+    const { stdio, said } = words(t);
+    const pool = poolOf<(job: unknown) => unknown>(t, 'spins', { workers: 1, stdio, timeoutMs: 60_000 });
+    await pool.run('go deaf');
+    await said('deaf');
+    const bytes = new Uint8Array(3_000_000).fill(7);
+    const running = pool.run(bytes);
+    pool.jobs.close();
+    assert.deepEqual(await running, bytes);
+    assertSum(await pool.join());
+  });
+
+  it('is not confused with a manual loop that prepares itself before it asks for a job', limited, async t => {
+    const { stdio, said } = words(t);
+    const pool = poolOf<StuckLoops>(t, 'stuck-loops', { workers: 1, minWorkers: 1, stdio, graceMs: 50, workerData: 'prepares' });
+    await said('preparing');
+    pool.jobs.close();
+    assert.deepEqual((await pool.join()).workers.map(({ exitCode }) => exitCode), [0]);
+    await said('came to its end');
+  });
+
+  for (const crossing of [0, 1, 2, 3]) it(`is ended by a terminate() that crosses its word that it has read the sentinel, ${crossing} turns after close()`, limited, async t => {
+    const { stdio } = words(t);
+    const pool = poolOf<StuckLoops>(t, 'stuck-loops', { workers: 2, stdio, graceMs, workerData: 'spins behind the sentinel' });
+    for (let n = 0; n < 4; n++) void pool.jobs.put(n);
+    for await (const { id } of pool.results) if (id === 3) break;
+    pool.jobs.close();
+    await turns(crossing);
+    const report = await pool.terminate();
+    assertSum(report);
+    assert.equal(report.outcome, 'terminated');
+  });
+
+  it('is ended by a terminate() that a blocked parent sends before it hears that', limited, async t => {
+    const { stdio, said } = words(t);
+    const pool = poolOf<StuckLoops>(t, 'stuck-loops', { workers: 1, stdio, graceMs, workerData: 'spins behind the sentinel' });
+    void pool.jobs.put(1);
+    pool.jobs.close();
+    const behind = said('behind');
+    for await (const { id } of pool.results) if (id === 0) break;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500); // meanwhile the loop is behind its sentinel, and has said so
+    const ended = pool.terminate();
+    await behind;
+    assert.equal((await ended).outcome, 'terminated');
+  });
+
+  it('is not confused with a manual loop that takes its time after that takes its time after the sentinel', limited, async t => {
     const { stdio, said } = words(t);
     const pool = spins(t, '?loop&sums', { workers: 1, stdio, graceMs: 1000 });
     void pool.jobs.put('reply');
