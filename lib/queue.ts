@@ -154,7 +154,7 @@ export class JobQueue<Job, Entry extends object = object> {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.closeSources();
+    for (const source of [...this.#sources.keys()]) source.closeSoon();
     this.#sink.changed();
   }
 

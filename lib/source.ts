@@ -32,10 +32,14 @@ export class Source<Item> {
   /** Tells the iterator that nobody will ask again, if it is not at its end. Nobody waits for it, nor hears what it throws then. */
   close(): void {
     if (this.#state === 'asked') this.#state = 'closing'; // a generator cannot be closed while it runs
-    else if (this.#state === 'waiting') {
-      this.#state = 'ending';
-      this.#closeSoon();
-    } else if (this.#state === 'open') this.#closeNow();
+    else if (this.#state === 'waiting' || this.#state === 'open') this.#closeNow();
+  }
+
+  /** The same, where it may be the source itself that says so, as its last act: a value that is waited for has a moment to be the end. */
+  closeSoon(): void {
+    if (this.#state !== 'waiting') return this.close();
+    this.#state = 'ending';
+    this.#closeInAMoment();
   }
 
   #ask(): ReturnType<AnyIterator<Item>['next']> {
@@ -50,7 +54,7 @@ export class Source<Item> {
 
   #later(next: PromiseLike<IteratorResult<Item, unknown>>): Promise<Step<Item>> {
     if (this.#state === 'asked') this.#state = 'waiting';
-    else this.#closeSoon();
+    else this.#closeInAMoment();
     return new Promise((resolve, reject) => {
       this.#wake = () => resolve('closed');
       next.then(step => resolve(this.#checked(step)), reason => {
@@ -62,7 +66,7 @@ export class Source<Item> {
   }
 
   /** One that closed the queue as its last act is at its end by then. */
-  #closeSoon(): void {
+  #closeInAMoment(): void {
     setImmediate(() => {
       if (this.#state === 'closing' || this.#state === 'ending') this.#closeNow();
     });

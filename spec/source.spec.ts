@@ -45,12 +45,13 @@ describe('Source', () => {
   });
 
   it('drops a value, and swallows an error, that comes after it was closed', async () => {
-    for (const [isThrown, late] of [[false, () => Promise.resolve({ done: false as const, value: 1 })], [true, () => Promise.reject(new Error('late'))]] as const) {
+    const lates = [() => Promise.resolve({ done: false as const, value: 1 }), () => Promise.reject(new Error('late'))];
+    for (const [isThrown, late] of lates.entries()) for (const how of ['close', 'closeSoon'] as const) {
       const { source, calls } = noting(late);
       const step = source.next();
-      source.close();
+      source[how]();
       assert.equal(await step, 'closed');
-      assert.deepEqual(calls, isThrown ? ['next'] : ['next', 'return']);
+      assert.deepEqual(calls, how === 'closeSoon' && isThrown === 1 ? ['next'] : ['next', 'return']);
     }
   });
 
