@@ -161,11 +161,11 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
   /** The value that the other end sent. To be called once for each, in the order in which they came, with the segments of its message. */
   read(wire: Wire, segments?: Segments): unknown {
     if (typeof wire !== 'object' || wire === null) return wire;
-    if (wire instanceof Uint8Array) return unpack(wire);
+    if (wire instanceof Uint8Array) return unpackOrSay(wire);
     if (wire.next === 'plain') return segments?.read();
-    const value = this.#arrived.shift() ?? new Error('Cannot read the value as it did not come before its message');
+    const value = this.#arrived.shift() ?? new Missing('Cannot read the value as it did not come before its message');
     if (value instanceof Error) throw value;
-    return wire.next === 'packed' && value instanceof Uint8Array ? unpack(value) : ownMemory(value);
+    return wire.next === 'packed' && value instanceof Uint8Array ? unpackOrSay(value) : ownMemory(value);
   }
 
   /** The same; but one that is too deep or too large for this process is no error of the channel. */
@@ -173,7 +173,7 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
     try {
       return { value: this.read(wire) };
     } catch (error) {
-      if (error instanceof RangeError) return { error };
+      if (error instanceof RangeError && !(error instanceof Missing)) return { error };
       throw error;
     }
   }
@@ -272,6 +272,9 @@ export class Segments {
     return value;
   }
 }
+
+/** A value that was announced and never came: the other end broke the protocol. */
+class Missing extends RangeError {}
 
 function isPiece(message: { type: string } | undefined): message is PieceMessage {
   return message?.type === 'piece';
@@ -382,6 +385,16 @@ export function packReason(reason: unknown): Packed {
 }
 
 const tagged = (tag: number, value: unknown): Buffer => Buffer.concat([Uint8Array.of(tag), serialize(value)]);
+
+/** v8 says no more than that the stack, or a buffer, was too small. */
+function unpackOrSay(bytes: Uint8Array): unknown {
+  try {
+    return unpack(bytes);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new RangeError('Cannot read the value as it is nested too deep, or is too large, for the process that receives it', { cause });
+  }
+}
 
 function unpack(bytes: Uint8Array): unknown {
   if (bytes[0] === ERROR_TAG) return rebuildErrors(new Reader(bytes.subarray(1)).readValue());
@@ -763,12 +776,15 @@ class Snapshot {
 
   /** What cannot be cloned is noted; or it is an error, to which this is one step of its way. */
   #leftOut(error: unknown, container?: object, step?: unknown): unknown {
-    if (!(error instanceof Refusal)) throw error;
-    if (container !== undefined) error.add(container, step);
-    if (this.#notes === undefined) throw error;
-    const { where, what } = error.describe(this.#path);
-    note(this.#notes, where, what);
-    return DROPPED;
+    if (error instanceof Refusal) {
+      if (container !== undefined) error.add(container, step);
+      if (this.#notes !== undefined) {
+        const { where, what } = error.describe(this.#path);
+        note(this.#notes, where, what);
+        return DROPPED;
+      }
+    }
+    throw error;
   }
 
   /** What is more to v8 than its properties, or nothing at all; undefined for all else. */

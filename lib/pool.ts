@@ -653,7 +653,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   /** Takes the next step from where the pool is, however it came there: interrupt (which may be to finish), the three steps, SIGKILL. */
   #press(signal: NodeJS.Signals): void {
     if (this.#phase === 'gone') this.#pressedLate();
-    else if (this.#isEndNew) return; // a listener of the program heard the same press first, and ended the pool
+    else if (this.#isEndNew) this.#end = this.#end?.outcome === 'interrupted' ? { ...this.#end, signal } : this.#end; // a listener of the program heard the same press first
     else if (this.#phase === 'running') this.#interrupt(signal);
     else if (this.#phase === 'finishing') this.#terminate(this.#settings.graceMs);
     else this.#killAll();

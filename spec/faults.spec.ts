@@ -79,7 +79,7 @@ describe('a worker that', { concurrency: 2 }, () => {
   for (const next of ['plain', 'packed', 'view']) {
     it(`sends word of a ${next} value that is not there has that job rejected`, async t => {
       const pool = workPool(t, { workers: 1 });
-      await assert.rejects(pool.run({ do: 'forge', message: { type: 'results', outcomes: [{ next }], segments: [], elapsedMs: 0, memoryBytes: 0 } }), /Error: Cannot read the value as /);
+      await assert.rejects(pool.run({ do: 'forge', message: { type: 'results', outcomes: [{ next }], segments: [], elapsedMs: 0, memoryBytes: 0 } }), /RangeError: Cannot read the value as /);
       await pool.terminate();
     });
   }

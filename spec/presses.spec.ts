@@ -47,18 +47,19 @@ describe('the first press on a pool', { concurrency: 2 }, () => {
   });
 });
 
-describe('a signal of which a listener of the program makes interrupt()', () => {
-  it('is one press on the pool, which hears it next', limited, async t => {
+describe('a signal of which a listener of the program ends the pool', () => {
+  for (const [how, signal] of [['interrupt', 'SIGUSR2'], ['terminate', null]] as const) it(`by ${how}() is one press on the pool, which hears it next`, limited, async t => {
     const { stdio, said } = words(t);
     let pool: ProcessPool<Work> | undefined;
-    const interrupt = (): void => void pool?.interrupt();
-    process.on('SIGUSR2', interrupt);
-    t.after(() => process.off('SIGUSR2', interrupt));
+    const end = (): void => void pool?.[how]();
+    process.on('SIGUSR2', end);
+    t.after(() => process.off('SIGUSR2', end));
     pool = workPool(t, { workers: 1, stdio, interruptSignals: ['SIGUSR2'] });
     void pool.jobs.put({ do: 'abort-then-fulfil' });
     await said('waits for its signal');
     process.kill(process.pid, 'SIGUSR2');
-    assert.equal((await pool.join()).fulfilled, 1);
+    const report = await pool.join();
+    assert.deepEqual([report.fulfilled, report.signal], [1, signal]);
   });
 });
 

@@ -426,7 +426,7 @@ describe('a channel', () => {
     assert.ok(create().readReason(deepBytes(100_000)) instanceof RangeError);
     assert.equal(create().readReason('why'), 'why');
     assert.throws(() => create().readReason(Uint8Array.of(255, 15, 99)), { name: 'Error' });
-    assert.throws(() => create().readReason({ next: 'packed' }), { name: 'Error', message: /did not come before its message/ });
+    assert.throws(() => create().readReason({ next: 'packed' }), { name: 'RangeError', message: /did not come before its message/ });
   });
 
   it('keeps the values of a message apart, also where the stack ends in the middle of writing one', () => {
