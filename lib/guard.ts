@@ -58,14 +58,12 @@ export class Guard {
       checkDescriptors(TAKEN_BY_A_START);
       shell = spawn(this.#path, ['-c', SCRIPT, 'drainpool-guard'], { cwd: '/', env: {}, detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
     } catch {
-      return this.#tryAgain();
+      return this.#refused();
     }
     this.#shell = shell;
     shell.on('error', error => {
       this.#isMissing = 'code' in error && error.code === 'ENOENT';
-      if (shell.pid !== undefined) return;
-      this.#gone();
-      this.#tryAgain();
+      if (shell.pid === undefined) this.#refused();
     });
     shell.on('exit', (_, signal) => {
       this.#gone();
@@ -78,7 +76,8 @@ export class Guard {
     if (typeof stdin === 'object' && stdin !== null && 'unref' in stdin && typeof stdin.unref === 'function') stdin.unref();
   }
 
-  #tryAgain(): void {
+  #refused(): void {
+    this.#gone();
     clearTimeout(this.#nextTry);
     this.#nextTry = setTimeout(() => this.#tell(), TRY_AGAIN_MS).unref();
   }

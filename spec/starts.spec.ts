@@ -77,6 +77,14 @@ describe('a pool with a worker that works', { concurrency: 2 }, () => {
     assert.equal((await finish(pool)).report.outcome, 'completed');
   });
 
+  it('does not fail for others that cannot start, though it has nothing to do itself', limited, async t => {
+    const { stdio, said } = words(t);
+    const pool = poolOf<typeof import('./fixtures/first-starts.ts')>(t, 'first-starts', { workers: 2, minWorkers: 2, stdio, workerData: `${process.pid}-${Math.random()}` });
+    await said('failing', 5); // more than would fail a pool
+    assert.equal(await pool.run('reply'), 'reply');
+    assert.equal((await finish(pool)).report.outcome, 'completed');
+  });
+
   it('does not fail for others that cannot start', limited, async t => {
     const { stdio, said } = words(t);
     const pool = poolOf<typeof import('./fixtures/first-starts.ts')>(t, 'first-starts', { workers: 3, stdio, workerData: `${process.pid}-${Math.random()}` });
