@@ -446,7 +446,7 @@ describe('ending', () => {
 
   for (const [manner, bytes] of [['as a whole', 50_000_000], ['in pieces', 100_000_000]] as const) {
     it(`while a large job is still crossing ${manner} leaves it pending`, async t => {
-      const pool = workPool(t, { workers: 1 });
+      const pool = workPool(t, { workers: 1, graceMs: 120_000 });
       await pool.run({ do: 'echo', value: 'ready' });
       void pool.jobs.put({ do: 'echo', value: Buffer.alloc(bytes) });
       await Promise.resolve();
