@@ -492,7 +492,7 @@ class ErrorPacker {
       try {
         read.set(key, Reflect.get(error, key));
       } catch (trap) {
-        if (key === 'message') throw new Refusal(trapped(trap), trap);
+        if (key === 'message' && causes === 0) throw new Refusal(trapped(trap), trap);
         note(this.notCloned, `${path}.${key}`, trapped(trap));
       }
     }
@@ -507,10 +507,21 @@ class ErrorPacker {
   #part(value: unknown, path: string, causes: number, lists = 0): Part | undefined {
     if (isError(value)) return this.#place(value, path, causes);
     if (!isProxy(value) && Array.isArray(value) && lists < MOST_LEVELS && hasErrors(value)) {
-      return { parts: value.map((item, i) => this.#part(item, `${path}[${i}]`, causes, lists + 1) ?? { value: undefined }) };
+      const parts: Part[] = []; // its own `map` may be anybody's
+      for (let i = 0; i < value.length; i++) parts.push(this.#item(value, i, path, { causes, lists }) ?? { value: undefined });
+      return { parts };
     }
     const copy = this.#snapshot.copyPart(value, path);
     return copy === DROPPED ? undefined : { value: copy };
+  }
+
+  #item(list: unknown[], i: number, path: string, { causes, lists }: { causes: number; lists: number }): Part | undefined {
+    try {
+      return this.#part(list[i], `${path}[${i}]`, causes, lists + 1);
+    } catch (trap) {
+      note(this.notCloned, `${path}[${i}]`, trapped(trap));
+      return undefined;
+    }
   }
 }
 
@@ -555,6 +566,15 @@ function note(notes: string[], where: string, what: string): void {
 }
 
 const trapped = (error: unknown): string => `a getter that throws ${isError(error) ? textOf(() => String(error.message)) : inspect(error, { depth: 0 })}`;
+
+/** Whether the bytes of a view can be read: its buffer may have been given away, or have shrunk. */
+function isThere(view: NodeJS.ArrayBufferView): boolean {
+  try {
+    return new Uint8Array(view.buffer, view.byteOffset, view.byteLength).length >= 0;
+  } catch {
+    return false;
+  }
+}
 
 /** Takes the place of what was left out. */
 const DROPPED = Symbol('dropped');
@@ -726,7 +746,7 @@ class Snapshot {
     if (!isDense) return this.#filled(value, [], depth);
     let copy: unknown[];
     try {
-      copy = value.slice(); // v8 writes one without holes in half the time
+      copy = Array.prototype.slice.call(value); // v8 writes one without holes in half the time
     } catch {
       return this.#filled(value, [], depth);
     }
@@ -800,6 +820,7 @@ class Snapshot {
       if (Object.keys(value).length === 0 && !isCloneable(value)) throw new Refusal(kindOfValue(value));
       if (!isRegExp(value) && !isBoxedPrimitive(value) && !isArrayBuffer(value)) return undefined;
     }
+    if (isView(value) && !isThere(value)) throw new Refusal(`${kindOfValue(value)}, on memory that is not there any more`);
     this.isPlain = false;
     return value;
   }

@@ -121,7 +121,7 @@ describe('a worker that goes deaf after its job', { concurrency: 2 }, () => {
 
   it('is not confused with a manual loop that prepares itself before it asks for a job', limited, async t => {
     const { stdio, said } = words(t);
-    const pool = poolOf<StuckLoops>(t, 'stuck-loops', { workers: 1, minWorkers: 1, stdio, graceMs: 50, workerData: 'prepares' });
+    const pool = poolOf<StuckLoops>(t, 'stuck-loops', { workers: 1, minWorkers: 1, stdio, workerData: 'prepares' });
     await said('preparing');
     pool.jobs.close();
     assert.deepEqual((await pool.join()).workers.map(({ exitCode }) => exitCode), [0]);

@@ -330,6 +330,19 @@ describe('an object whose state is not in its keys', { concurrency: 2 }, () => {
 describe('what is thrown', { concurrency: 2 }, () => {
   const thrownBy = async (t: TestContext, what: string): Promise<unknown> => rejection(create(t).run({ make: 'throw', what }));
 
+  it('is not lost for a part of it: a list with a `map` of its own, a message that throws, a view on memory that is gone', limited, async t => {
+    const listed = await thrownBy(t, 'a list of errors with ways of its own');
+    assert.ok(listed instanceof Error && listed.message === 'important');
+    const errors = own(listed, 'errors');
+    assert.ok(Array.isArray(errors) && errors[0] instanceof TypeError && errors[1][0] instanceof Error && errors[1][1] === undefined);
+    assert.deepEqual(own(listed, 'notCloned'), ['reason.errors[1][1]: a getter that throws sprung']);
+    const caused = await thrownBy(t, 'a cause whose message throws');
+    assert.ok(caused instanceof Error && caused.message === 'important' && caused.cause instanceof RangeError && caused.cause.message === '');
+    const viewed = await thrownBy(t, 'a view on memory that is gone');
+    assert.ok(viewed instanceof Error && viewed.message === 'important' && own(viewed, 'kept') === 1);
+    assert.match(String(own(viewed, 'notCloned')), /reason\.view: of the class Uint8Array, on memory that is not there any more/);
+  });
+
   it('by code of another realm is an error of this one, of the same class', limited, async t => {
     const pool = create(t);
     const of = (what: string): Promise<unknown> => rejection(pool.run({ make: 'throw', what }));
