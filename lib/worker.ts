@@ -365,21 +365,25 @@ async function look(): Promise<void> {
   lookedMs = now();
 }
 
-/** Waits until there is a job to start: false at the sentinel, and from `stopping` on. The results of the message before have left. */
-async function hasJob(): Promise<boolean> {
+/**
+ * Waits until there is a job to start: false at the sentinel, and from `stopping` on. The results of the message before have left.
+ * A loop lets go of the job that it has before it waits: one that asked for two at once may only now have it, and the next may wait for its end.
+ */
+async function hasJob(letGo = (): void => {}): Promise<boolean> {
   if (position === 0) await flush();
   if (now() - lookedMs > LOOK_EVERY_MS) await look();
   isMaimed ||= process.listenerCount('removeListener') === 0;
   while (!stopping && !isMaimed) {
     if (received.length > 0) return true;
     if (atSentinel) return false;
-    arrival ??= new Promise(resolve => {
+    letGo();
+    if (outcomes.length > 0) await flush();
+    else await (arrival ??= new Promise(resolve => {
       wake = () => {
         arrival = undefined;
         resolve();
       };
-    });
-    await arrival;
+    }));
     lookedMs = now();
   }
   return false;
@@ -489,7 +493,7 @@ function snapshot(value: unknown): JobOutcome {
 async function runLoop(loop: Loop): Promise<void> {
   let isOver = true;
   let hasPut = false;
-  const finishCurrent = (outcome: JobOutcome): void => {
+  const finishCurrent = (outcome: JobOutcome = { done: true }): void => {
     if (isOver || phase !== 'working') return;
     isOver = true;
     finish(current, outcome);
@@ -497,16 +501,16 @@ async function runLoop(loop: Loop): Promise<void> {
   const jobs: JobReader<unknown> = {
     next: async () => {
       hasAsked = true;
-      finishCurrent({ done: true });
+      finishCurrent();
       if (hasPut) await flush(); // shot between a value and this word, the job would be tried again, and put it twice
       hasPut = false;
       for (;;) {
         do {
-          if (!await hasJob()) {
+          if (!await hasJob(finishCurrent)) {
             saySentinelRead();
             return { done: true, value: undefined };
           }
-          finishCurrent({ done: true }); // a loop that asked for two at once: it has got the second, or waits for it
+          finishCurrent(); // a loop that asked for two at once: it has got the second
         } while (received.length === 0); // another call was quicker
         const { read } = startJob();
         isOver = false;
@@ -538,7 +542,7 @@ async function runLoop(loop: Loop): Promise<void> {
   };
   try {
     await loop(jobs, results, loopContext);
-    finishCurrent({ done: true });
+    finishCurrent();
   } catch (error) {
     if (isOver) thrown = { error };
     else if (!stopping) finishCurrent({ rejected: channel.stage(packReason(error)) });

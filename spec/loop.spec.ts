@@ -63,9 +63,9 @@ describe('a manual loop', { concurrency: 2 }, () => {
     assert.deepEqual([report.fulfilled, report.rejected, report.values, report.workers.length], [13, 1, 15, 2]);
   });
 
-  for (const chunkSize of [1, 3]) it(`that asks for two jobs at once is done with the first when it gets the second, or would have to wait for it, with chunkSize ${chunkSize}`, limited, async t => {
+  for (const chunkSize of [1, 3]) for (const askTwice of ['at once', 'busy'] as const) it(`that asks for two jobs at once is done with the first when it gets the second, or would have to wait for it, with chunkSize ${chunkSize}, ${askTwice}`, limited, async t => {
     const pool = poolOf<Loop>(t, 'loop', { workers: 1, chunkSize });
-    for (const job of [{ askTwice: true }, { put: 1 }, { put: 1 }] satisfies LoopJob[]) void pool.jobs.put(job);
+    for (const job of [{ askTwice }, { put: 1 }, { put: 1 }] satisfies LoopJob[]) void pool.jobs.put(job);
     const { report, results } = await finish(pool);
     assert.equal(report.fulfilled, 3);
     assert.deepEqual(valuesOf(results), [[2, 'read ahead']]);
