@@ -7,6 +7,16 @@
 
 import type { Entry } from './job.ts';
 
+/** The jobs without a result of a worker that is gone. */
+export interface Leftovers<Job> {
+  /** The one that had started, where it is known. */
+  started: Entry<Job>[];
+  /** May have started, each of them. */
+  suspects: Entry<Job>[];
+  /** Certainly not started. */
+  unstarted: Entry<Job>[];
+}
+
 export class Given<Job> {
   /** The messages that it has and has not answered, the oldest first; of that one, so many jobs have their result. */
   #messages: Entry<Job>[][] = [];
@@ -93,14 +103,16 @@ export class Given<Job> {
   /**
    * Takes out all, when the worker is gone. Where it could not say what has started: any job of its first message, since it starts
    * none before the results of the last one have left; but of a loop that one alone which it put a value for, since it gets none before
-   * its word has left that this one is done.
+   * its word has left that this one is done. One whose words do not count any more (it broke the protocol) may have started all that it has.
    */
-  remains(wasReady: boolean): { started: Entry<Job>[]; unstarted: Entry<Job>[] } {
+  leftovers(wasReady: boolean, isBroken: boolean): Leftovers<Job> {
     const hasPut = this.current !== undefined && this.current === this.#lastPut;
     const ofFirst = wasReady && this.#messages[0] !== undefined ? this.#messages[0].length - this.#answered : 0;
     const count = this.started ?? (hasPut ? 1 : ofFirst);
     const jobs = this.#takeAll();
-    return { started: jobs.slice(0, count), unstarted: [...jobs.slice(count), ...this.#crossing] };
+    const started = count === 1 ? jobs.splice(0, 1) : [];
+    const suspects = jobs.splice(0, isBroken ? Infinity : count - started.length);
+    return { started, suspects, unstarted: [...jobs, ...this.#crossing] };
   }
 
   #takeAll(): Entry<Job>[] {

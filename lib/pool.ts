@@ -570,13 +570,15 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
    * A worker is gone: decides about the jobs that it had.
    * 1. The pool is terminating: what may have started is lost, everything else is pending.
    * 2. The worker died of itself. The one job that had started is rejected, or tried again. Where nobody knows which of several
-   *    tiny ones it was, shot in the middle of a message, each of them is tried alone, so that only the one that kills is charged.
+   *    tiny ones it was, shot in the middle of a message or after it broke the protocol, each of them is tried alone, so that only the one that kills is charged.
    *    Everything else goes to another worker, or is pending if nothing may be given any more.
    */
   #gone(worker: WorkerProcess<JobOf<Module>>, remains: Remains<JobOf<Module>>): void {
     const { cause, report } = remains;
-    const started = remains.started.filter(({ state }) => state !== 'over');
-    const unstarted = remains.unstarted.filter(({ state }) => state !== 'over');
+    const started = remains.started.filter(isNotOver);
+    const suspects = remains.suspects.filter(isNotOver);
+    const unstarted = remains.unstarted.filter(isNotOver);
+    const mayHaveStarted = remains.started.length + remains.suspects.length > 0;
     this.#workers.delete(worker);
     if (worker.pid !== 0) {
       this.#guard.forget(worker.target);
@@ -587,15 +589,17 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
     if (this.#end !== undefined) this.#ledger.overtaken(unstarted, 'pending', this.#end);
     else {
-      const sent = report.signal !== null && remains.started.length === 0 ? unstarted[0] : undefined;
+      const sent = report.signal !== null && !mayHaveStarted ? unstarted[0] : undefined;
       for (const entry of unstarted.reverse()) {
         if (entry === sent && this.#isShotAgain(entry)) this.#settle(entry, 'rejected', new WorkerExitError(report));
         else this.#putBack(entry);
       }
     }
 
-    if (this.#end !== undefined && (this.#phase === 'terminating' || started.length > 1)) this.#ledger.overtaken(started, 'lost', this.#end);
-    else if (started.length > 1) for (const entry of started.reverse()) this.#putBackAlone(entry);
+    if (this.#end !== undefined) this.#ledger.overtaken(suspects, 'lost', this.#end);
+    else for (const entry of suspects.reverse()) this.#putBackAlone(entry);
+
+    if (this.#end !== undefined && this.#phase === 'terminating') this.#ledger.overtaken(started, 'lost', this.#end);
     else for (const entry of started) {
       const before = entry.alone?.failure ?? cause;
       this.#attemptFailed(entry, entry.state === 'cancelled' ? before : new WorkerExitError(report, before === undefined ? {} : { cause: before }));
@@ -604,7 +608,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (this.#phase === 'running' && worker.pid === 0) this.#refused(cause);
     else if (this.#phase === 'running' && worker.isToBeReplaced) {
       this.#died++;
-      const hadNone = report.jobs === 0 && (worker.leftEarly || remains.started.length === 0);
+      const hadNone = report.jobs === 0 && (worker.leftEarly || !mayHaveStarted);
       if (hadNone) this.#diedInVain(worker, report, report.error ?? cause);
     }
     this.#advance();
@@ -772,6 +776,8 @@ function runOptions(options: RunOptions): CheckedOptions {
   if (timeoutMs !== undefined) checkMs('timeoutMs', timeoutMs, action);
   return { signal, timeoutMs };
 }
+
+const isNotOver = ({ state }: Entry<unknown>): boolean => state !== 'over';
 
 /** By Node's permission model: it will not pass. */
 function isDenied(error: unknown): boolean {

@@ -13,6 +13,7 @@ import { deadline } from './deadline.ts';
 import { checkDescriptors, TAKEN_BY_A_START } from './descriptors.ts';
 import { ProtocolError } from './errors.ts';
 import { Given } from './given.ts';
+import type { Leftovers } from './given.ts';
 import { Batch, Channel, packReason, Segments } from './ipc.ts';
 import type { Endpoint, Packed } from './ipc.ts';
 import type { Alone, Entry, Fate } from './job.ts';
@@ -48,11 +49,7 @@ const NOBODY: Endpoint = {
 };
 
 /** What a worker left behind when it went. */
-export interface Remains<Job> {
-  /** Given, without a result, and may have started: at most one, but for tiny jobs of one message since its last flush. */
-  started: Entry<Job>[];
-  /** Certainly not started. */
-  unstarted: Entry<Job>[];
+export interface Remains<Job> extends Leftovers<Job> {
   /** Why it went, if it or its channel said so. */
   cause: unknown;
   /** What the report says of it; its pid is 0 if it could not even be started. */
@@ -585,7 +582,7 @@ export class WorkerProcess<Job> {
     clearTimeout(this.#idleTimer);
     const thrown = this.#thrown === undefined ? {} : { error: this.#thrown.error };
     const report = { pid: this.pid, ...this.#exit, jobs: this.#given.answeredTotal, ...thrown };
-    this.#owner.gone(this, { ...this.#given.remains(this.wasReady), cause: this.#cause, report });
+    this.#owner.gone(this, { ...this.#given.leftovers(this.wasReady, this.#isBroken), cause: this.#cause, report });
   }
 }
 

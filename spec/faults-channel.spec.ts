@@ -2,6 +2,9 @@
 // that stands still. A table of words, in both directions; then programs that are watched from outside.
 
 import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
@@ -10,6 +13,7 @@ import { dies, exits, isReplaced, leaves, limited, stays, table } from './suppor
 import type { Faults, Row } from './support/faults.ts';
 import { finish, poolOf } from './support/pool.ts';
 import { Program } from './support/program.ts';
+import { until as so } from './support/until.ts';
 import { words } from './support/words.ts';
 
 const noValue = Uint8Array.of(255, 15, 99);
@@ -44,6 +48,23 @@ describe('a worker that', { concurrency: 2 }, () => {
     assert.deepEqual(results.map(({ id, status }) => [id, status]), [[0, 'rejected'], [1, 'fulfilled']]);
     assert.ok('reason' in results[0]! && results[0].reason instanceof WorkerExitError);
     assert.deepEqual(report.workers.map(({ signal }) => signal), ['SIGKILL', 'SIGKILL', 'SIGKILL', null]);
+    await nobodyIsLeft();
+  });
+
+  it('breaks the protocol may have started all that it was given: nothing of that is pending', limited, async t => {
+    const folder = mkdtempSync(join(tmpdir(), 'drainpool-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const until = join(folder, 'let-go');
+    const mark = join(folder, 'started');
+    const { stdio, said, nobodyIsLeft } = words(t);
+    const pool = poolOf<typeof import('./fixtures/held.ts')>(t, 'held', { workers: 1, chunkSize: 2, stdio });
+    for (const job of [{ n: 0 }, { n: 1 }, { n: 2, until, breaks: true as const }, { n: 3 }, { n: 4, mark }]) void pool.jobs.put(job);
+    await said('started 2');
+    await so(() => pool.stats().jobs.waiting === 0);
+    writeFileSync(until, '');
+    while (!existsSync(mark)); // it reads nothing meanwhile
+    const report = await pool.interrupt();
+    assert.deepEqual([report.lost.map(({ n }) => n), report.pending], [[2, 3, 4], []]);
     await nobodyIsLeft();
   });
 
