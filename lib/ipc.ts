@@ -12,25 +12,17 @@
 import { inspect } from 'node:util';
 import { isArrayBuffer, isArrayBufferView as isView, isBoxedPrimitive, isDate, isMap, isNativeError, isProxy, isRegExp, isSet, isTypedArray } from 'node:util/types';
 import { DefaultDeserializer, DefaultSerializer, Deserializer, Serializer } from 'node:v8';
+import type { Endpoint, Sizes } from './host.ts';
 import type { PieceMessage, Segment, Wire } from './protocol.ts';
 
 /** A job may overwrite what is global: what a worker needs to send its result is taken now. */
 const { Date, DOMException, Error, Map, Promise, Set } = globalThis;
 
-/** A value of more bytes than this crosses ahead of its message: it is worth one of its own. */
+/** What is larger than this is worth a message of its own. */
 const AHEAD_BYTES = 256 * 1024;
-/** One of more bytes than this is announced: its way takes as long as a worker may be silent. */
-const ANNOUNCED_BYTES = 1024 * 1024;
-/** One of more bytes than this crosses in pieces: between two of them other messages get through. Measured: below, a piece by piece value is slower. */
-const WHOLE_BYTES = 64 * 1024 * 1024;
-const PIECE_BYTES = 1024 * 1024;
+/** Between processes. Measured: below 64 MB, a value that crosses piece by piece is slower. */
+export const SIZES: Sizes = { ahead: AHEAD_BYTES, announced: 1024 * 1024, whole: 64 * 1024 * 1024, piece: 1024 * 1024 };
 const NO_BYTES = new Uint8Array(0);
-
-/** What both a ChildProcess and the `process` of a worker have. */
-export interface Endpoint {
-  send?(message: unknown, handle: undefined, options: undefined, callback: (error: Error | null) => void): boolean;
-  on(event: 'message', listener: (message: unknown) => void): unknown;
-}
 
 /**
  * What marks a message as the pool's: without it a message is the user's own. There is one for each direction, as a
@@ -45,6 +37,7 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
   readonly #endpoint: Endpoint;
   readonly #send: NonNullable<Endpoint['send']>;
   readonly #brands: Brands;
+  readonly #sizes: Sizes;
   /** Large values that must be sent before the next message may be. */
   #staged: Uint8Array[] = [];
   #isSendingStaged = false;
@@ -55,11 +48,12 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
   /** The one that comes in pieces: so many of its bytes are here. */
   #arriving: { value: Uint8Array | undefined; bytes: number } | undefined;
 
-  constructor(endpoint: Endpoint, brands: Brands) {
+  constructor(endpoint: Endpoint, brands: Brands, sizes: Sizes) {
     if (endpoint.send === undefined) throw new TypeError('Cannot open a channel as this process has none: workers are started by a ProcessPool');
     this.#endpoint = endpoint;
     this.#send = endpoint.send.bind(endpoint);
     this.#brands = brands;
+    this.#sizes = sizes;
   }
 
   /** Calls back with every message of the pool, pieces included; with undefined for one that the parser refuses. */
@@ -79,26 +73,26 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
    */
   take(value: unknown, name: string, batch?: Batch): Wire {
     if (typeof value === 'number') return value; // a tiny job is done in half a microsecond: each look at it counts
-    if (!isView(value) || !isTypedArray(value) || value.byteLength <= AHEAD_BYTES || !this.#maySendWhole(value)) return this.stage(pack(value, name, batch));
+    if (!isView(value) || !isTypedArray(value) || value.byteLength <= this.#sizes.ahead || !this.#maySendWhole(value)) return this.stage(pack(value, name, batch));
     this.#sendWhole(value);
     return { next: 'view' };
   }
 
   /** The same for what `pack` made of a value. */
   stage(packed: Packed | Plain): Wire {
-    if (!(packed instanceof Uint8Array) || packed.length <= AHEAD_BYTES) return packed;
+    if (!(packed instanceof Uint8Array) || packed.length <= this.#sizes.ahead) return packed;
     if (this.#maySendWhole(packed)) this.#sendWhole(packed);
     else this.#staged.push(packed);
     return { next: 'packed' };
   }
 
   #maySendWhole(value: NodeJS.TypedArray): boolean {
-    return value.byteLength <= WHOLE_BYTES && this.#staged.length === 0 && !this.#isSendingStaged;
+    return value.byteLength <= this.#sizes.whole && this.#staged.length === 0 && !this.#isSendingStaged;
   }
 
   #sendWhole(bytes: NodeJS.TypedArray): void {
     const total = bytes.byteLength;
-    if (total > ANNOUNCED_BYTES) void this.#write({ type: 'piece', bytes: NO_BYTES, total });
+    if (total > this.#sizes.announced) void this.#write({ type: 'piece', bytes: NO_BYTES, total });
     let left = (): void => {};
     this.#send([this.#brands.outgoing, { type: 'piece', bytes, total }], undefined, undefined, () => left());
     const whole = new Promise<void>(resolve => { left = resolve; });
@@ -118,9 +112,10 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
   async sendLarge(givenUp = (): boolean => false): Promise<boolean> {
     await this.#whole;
     this.#isSendingStaged = true;
+    const { piece } = this.#sizes;
     for (let value = this.#staged.shift(); value !== undefined; value = this.#staged.shift()) {
-      for (let at = 0; at < value.length; at += PIECE_BYTES) {
-        const hasLeft = !givenUp() && await this.#write({ type: 'piece', bytes: value.subarray(at, at + PIECE_BYTES), total: value.length });
+      for (let at = 0; at < value.length; at += piece) {
+        const hasLeft = !givenUp() && await this.#write({ type: 'piece', bytes: value.subarray(at, at + piece), total: value.length });
         if (!hasLeft) return false;
       }
     }

@@ -22,7 +22,7 @@
 //   to those that do not answer, SIGKILL to those that are not gone in time; it reads results all the while;
 // - is done when no worker is left: then, and only then, `join()` resolves.
 // A worker
-// - runs its jobs in order, and leaves when it has read its sentinel or heard `stop` (see worker.ts).
+// - runs its jobs in order, and leaves when it has read its sentinel or heard `stop` (see program.ts).
 
 import { onAbort } from './aborts.ts';
 import { Calls } from './calls.ts';
@@ -139,7 +139,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
    */
   constructor(module: URL | string, options: PoolOptions<DataOf<Module>> = {}) {
     const href = moduleHref(module);
-    if (workerModule() === href) throw new Error('Cannot create a pool in a worker of the same module, as it would start workers without end: create it under `if (!isWorker)`');
+    if (workerModule(process.argv) === href) throw new Error('Cannot create a pool in a worker of the same module, as it would start workers without end: create it under `if (!isWorker)`');
     this.#settings = settings(options);
     this.#module = { href, workerData: pack(this.#settings.workerData, 'workerData') };
     this.#starts = new Starts(this.#settings.interruptSignals, () => this.#advance());
@@ -764,7 +764,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 }
 
 /** Whether this process is a worker of a pool: `if (!isWorker) await main()` makes one file play both roles. */
-export const isWorker: boolean = workerModule() !== undefined;
+export const isWorker: boolean = workerModule(process.argv) !== undefined;
 
 /** @throws TypeError for an unknown option or a wrong shape, RangeError for a number out of range. */
 function runOptions(options: RunOptions): CheckedOptions {

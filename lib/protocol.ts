@@ -1,5 +1,5 @@
 // All that the two ends say to each other: two unions of messages, by direction, and the parsers that
-// check them once, where they arrive. pool.ts and worker.ts meet here and nowhere else.
+// check them once, where they arrive. pool.ts and program.ts meet here and nowhere else.
 
 /**
  * A value on the wire. Primitives travel as they are, anything else as bytes; or it is the next one of those that do not lie in
@@ -125,15 +125,17 @@ const WORKER_MARK = Symbol.for('drainpool.worker');
 /** The first argument of a worker's program is this and the href. */
 export const WORKER_ARGUMENT = 'drainpool-worker:';
 
-/** The href of the module whose worker this process is, if it is one. What is loaded ahead of the worker's program, by `--import` say, finds it in the arguments. */
-export function workerModule(): unknown {
-  const [, , argument = ''] = process.argv;
+/**
+ * The href of the module whose worker the process with these arguments is, if it is one. What is loaded ahead of the worker's program,
+ * by `--import` say, finds it in the arguments.
+ */
+export function workerModule([, , argument = '']: readonly string[]): unknown {
   return Reflect.get(globalThis, WORKER_MARK) ?? (argument.startsWith(WORKER_ARGUMENT) ? argument.slice(WORKER_ARGUMENT.length) : undefined);
 }
 
 /** To be called by the worker's program, before it takes its arguments away from what it runs. */
-export function markWorker(): void {
-  Reflect.set(globalThis, WORKER_MARK, workerModule());
+export function markWorker(args: readonly string[]): void {
+  Reflect.set(globalThis, WORKER_MARK, workerModule(args));
 }
 
 type Fields = Record<string, unknown>;

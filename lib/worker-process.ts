@@ -14,8 +14,9 @@ import { checkDescriptors, TAKEN_BY_A_START } from './descriptors.ts';
 import { ProtocolError } from './errors.ts';
 import { Given } from './given.ts';
 import type { Leftovers } from './given.ts';
-import { Batch, Channel, packReason, Segments } from './ipc.ts';
-import type { Endpoint, Packed } from './ipc.ts';
+import type { Endpoint } from './host.ts';
+import { Batch, Channel, packReason, Segments, SIZES } from './ipc.ts';
+import type { Packed } from './ipc.ts';
 import type { Alone, Entry, Fate } from './job.ts';
 import type { Settings } from './options.ts';
 import { parseToParent, WORKER_ARGUMENT } from './protocol.ts';
@@ -138,7 +139,7 @@ export class WorkerProcess<Job> {
     });
     // Before anything else: nobody must be able to miss it.
     this.#child.on('error', this.#child.pid === undefined ? error => this.#neverStarted(error) : () => {}); // a signal that was not sent
-    this.#channel = new Channel(this.#child.send === undefined ? NOBODY : this.#child, brands);
+    this.#channel = new Channel(this.#child.send === undefined ? NOBODY : this.#child, brands, SIZES);
     this.#channel.receive(parseToParent, message => this.#hear(message));
     this.#child.on('exit', (exitCode, signal) => this.#exited(exitCode, signal));
     this.#child.on('disconnect', () => this.#channelEnded());

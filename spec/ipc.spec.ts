@@ -4,13 +4,13 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { describe, it } from 'node:test';
-import { Channel } from '../lib/ipc.ts';
+import { Channel, SIZES } from '../lib/ipc.ts';
 import { parseToParent, parseToWorker } from '../lib/protocol.ts';
 import { Program } from './support/program.ts';
 
 describe('Channel', () => {
   it('cannot be opened in a process that has none', () => {
-    assert.throws(() => new Channel(new EventEmitter(), { incoming: 'a', outgoing: 'b' }), /Cannot open a channel as this process has none/);
+    assert.throws(() => new Channel(new EventEmitter(), { incoming: 'a', outgoing: 'b' }, SIZES), /Cannot open a channel as this process has none/);
   });
 
   it('says so when the program of a worker is started by hand', async () => {

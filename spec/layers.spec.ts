@@ -9,18 +9,18 @@ import * as drainpool from 'drainpool';
 
 /** A file imports only from lower ranks. */
 const RANKS: readonly (readonly string[])[] = [
-  ['descriptors.ts', 'time.ts', 'types.ts'],
-  ['aborts.ts', 'chunks.ts', 'deadline.ts', 'errors.ts', 'events.ts', 'guard.ts', 'interrupt.ts', 'options.ts', 'protocol.ts', 'source.ts', 'starts.ts'],
+  ['aborts.ts', 'chunks.ts', 'descriptors.ts', 'events.ts', 'options.ts', 'protocol.ts', 'time.ts', 'types.ts'],
+  ['deadline.ts', 'errors.ts', 'guard.ts', 'host.ts', 'interrupt.ts', 'source.ts', 'starts.ts'],
   ['ipc.ts', 'job.ts', 'queue.ts'],
-  ['calls.ts', 'given.ts', 'ledger.ts', 'map.ts', 'worker.ts'],
-  ['worker-process.ts'],
+  ['calls.ts', 'given.ts', 'ledger.ts', 'map.ts', 'program.ts'],
+  ['worker-process.ts', 'worker.ts'],
   ['pool.ts'],
   ['index.ts'],
 ];
 /** Lines of code: neither empty nor comment alone. */
-const MOST_LINES = 3600;
+const MOST_LINES = 3720;
 /** They are its start-up time. */
-const MOST_FILES_IN_A_WORKER = 3;
+const MOST_FILES_IN_A_WORKER = 4;
 
 const root = new URL('../../', import.meta.url);
 const lib = new Map(readdirSync(new URL('lib/', root)).sort().map(name => [name, readFileSync(new URL(`lib/${name}`, root), 'utf8')]));
@@ -95,9 +95,9 @@ describe('lib/', () => {
   });
 });
 
-describe('pool.ts and worker.ts', () => {
+describe('pool.ts and program.ts', () => {
   it('never meet but in what both import: neither reaches the other, types included', () => {
-    assert.ok(!reach('pool.ts', () => true).includes('worker.ts'));
+    assert.ok(!reach('pool.ts', () => true).includes('program.ts'));
     assert.ok(!reach('worker.ts', () => true).includes('pool.ts'));
   });
 });

@@ -9,7 +9,7 @@ import { serialize } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { ProcessPool, WorkerStartError } from 'drainpool';
 import type { PoolOptions } from 'drainpool';
-import { Batch, Channel, packReason, Segments } from '../lib/ipc.ts';
+import { Batch, Channel, packReason, Segments, SIZES } from '../lib/ipc.ts';
 import { counting, deep, depthOf, open, shells, tagged, views } from './fixtures/wire.ts';
 import { finish, poolOf } from './support/pool.ts';
 import { Program } from './support/program.ts';
@@ -433,7 +433,7 @@ describe('what is thrown', { concurrency: 2 }, () => {
 });
 
 describe('a channel', () => {
-  const create = (): Channel<{ type: string }, { type: string }> => new Channel({ send: () => true, on() {} }, { incoming: 'a', outgoing: 'b' });
+  const create = (): Channel<{ type: string }, { type: string }> => new Channel({ send: () => true, on() {} }, { incoming: 'a', outgoing: 'b' }, SIZES);
 
   it('gives the error of a reason that is too deep as the reason; what is no value at all is an error of its own', () => {
     assert.ok(create().readReason(deepBytes(100_000)) instanceof RangeError);
