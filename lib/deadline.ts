@@ -1,6 +1,6 @@
 // A timer that judges nobody unheard: it knows when the process itself stood still.
 
-import { clearTimeout, now, setImmediate, setTimeout } from './time.ts';
+import type { Clock } from './host.ts';
 
 /** A timer that is later than this was held up: the event loop was blocked, or the process was stopped (Ctrl-Z). */
 const HELD_UP_MS = 100;
@@ -11,16 +11,16 @@ const GRANTED_MS = 1000;
  * Calls back once, after `ms` milliseconds and when the event loop has read what had come by then. Where the
  * process itself stood still over that moment, it grants a second more, once. Returns what calls it off.
  */
-export function deadline(ms: number, judge: () => void): () => void {
+export function deadline(clock: Clock, ms: number, judge: () => void): () => void {
   let calledOff = false;
-  const dueMs = now() + ms;
-  const judgeSoon = (): void => { setImmediate(() => { if (!calledOff) judge(); }); };
-  let timer = setTimeout(() => {
-    if (now() - dueMs > HELD_UP_MS) timer = setTimeout(judgeSoon, Math.min(ms, GRANTED_MS));
+  const dueMs = clock.now() + ms;
+  const judgeSoon = (): void => clock.setImmediate(() => { if (!calledOff) judge(); });
+  let timer = clock.setTimeout(() => {
+    if (clock.now() - dueMs > HELD_UP_MS) timer = clock.setTimeout(judgeSoon, Math.min(ms, GRANTED_MS));
     else judgeSoon();
   }, ms);
   return () => {
     calledOff = true;
-    clearTimeout(timer);
+    clock.clearTimeout(timer);
   };
 }

@@ -3,10 +3,7 @@
 // knows no pool. Where there is no /bin/sh (on Windows) workers leave by themselves when their channel closes, which one
 // that is busy notices after its job.
 
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { checkDescriptors, TAKEN_BY_A_START } from './descriptors.ts';
-import { clearTimeout, setTimeout } from './time.ts';
+import type { Host, Shell, Timer } from './host.ts';
 
 /** Each line is the whole list. One that was cut short by our end is no line: `read` fails, and the list before it counts. */
 const SCRIPT = "trap '' HUP INT QUIT TERM USR1 USR2; while read -r line; do pids=$line; done; [ -z \"$pids\" ] || kill -s KILL -- $pids";
@@ -17,15 +14,17 @@ const MOST_SHOTS = 10;
 const TRY_AGAIN_MS = 1000;
 
 export class Guard {
+  readonly #host: Host;
   readonly #path: string;
   readonly #pids = new Set<number>();
   readonly #ended = new Set<() => void>();
-  #shell: ChildProcess | undefined;
+  #shell: Shell | undefined;
   #isMissing = false;
   #shots = 0;
-  #nextTry: NodeJS.Timeout | undefined;
+  #nextTry: Timer | undefined;
 
-  constructor(path = '/bin/sh') {
+  constructor(host: Host, path = '/bin/sh') {
+    this.#host = host;
     this.#path = path;
   }
 
@@ -45,41 +44,35 @@ export class Guard {
 
   /** Calls back when the guard is gone as well: at once if there was none. */
   end(callback: () => void): void {
-    clearTimeout(this.#nextTry);
-    if (this.#shell?.pid === undefined) return callback(); // nor may one that could not be started be sent a signal: it goes anywhere
+    this.#host.clearTimeout(this.#nextTry);
+    if (this.#shell === undefined || this.#shell.pid === 0) return callback(); // nor may one that could not be started be sent a signal: it goes anywhere
     this.#ended.add(callback);
     this.#shell.kill('SIGKILL');
   }
 
-  /** In a session of its own: neither the terminal's Ctrl-C nor its end reaches it. */
   #start(): void {
-    let shell: ChildProcess;
+    let shell: Shell;
     try {
-      checkDescriptors(TAKEN_BY_A_START);
-      shell = spawn(this.#path, ['-c', SCRIPT, 'drainpool-guard'], { cwd: '/', env: {}, detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+      shell = this.#host.startShell(this.#path, SCRIPT);
     } catch {
       return this.#refused();
     }
     this.#shell = shell;
     shell.on('error', error => {
       this.#isMissing = 'code' in error && error.code === 'ENOENT';
-      if (shell.pid === undefined) this.#refused();
+      if (shell.pid === 0) this.#refused();
     });
     shell.on('exit', (_, signal) => {
       this.#gone();
       // Somebody shot it. One that leaves by itself would do so again.
       if (signal !== null && this.#ended.size === 0 && ++this.#shots < MOST_SHOTS) this.#tell();
     });
-    shell.stdin?.on('error', () => {}); // it is gone: its exit says so
-    shell.unref?.();
-    const stdin: unknown = shell.stdin; // undefined where there was no descriptor for it
-    if (typeof stdin === 'object' && stdin !== null && 'unref' in stdin && typeof stdin.unref === 'function') stdin.unref();
   }
 
   #refused(): void {
     this.#gone();
-    clearTimeout(this.#nextTry);
-    this.#nextTry = setTimeout(() => this.#tell(), TRY_AGAIN_MS).unref();
+    this.#host.clearTimeout(this.#nextTry);
+    this.#nextTry = this.#host.setTimeout(() => this.#tell(), TRY_AGAIN_MS).unref();
   }
 
   #gone(): void {
@@ -89,6 +82,6 @@ export class Guard {
 
   #tell(): void {
     if (this.#shell === undefined && this.#pids.size > 0 && !this.#isMissing) this.#start();
-    this.#shell?.stdin?.write(`${[...this.#pids].join(' ')}\n`);
+    this.#shell?.write(`${[...this.#pids].join(' ')}\n`);
   }
 }

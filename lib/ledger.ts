@@ -3,8 +3,8 @@
 import { constants } from 'node:os';
 import { JobLostError } from './errors.ts';
 import type { WorkerStartError } from './errors.ts';
+import type { Clock } from './host.ts';
 import type { Caller, Entry } from './job.ts';
-import { now } from './time.ts';
 import type { Outcome, PoolReport, WorkerReport } from './types.ts';
 
 /** How many workers the report lists. */
@@ -27,7 +27,13 @@ export class Ledger<Job> {
   #lost: Entry<Job>[] = [];
   #pending: Entry<Job>[] = [];
   readonly #workers: WorkerReport[] = [];
-  readonly #createdMs = now();
+  readonly #clock: Clock;
+  readonly #createdMs: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#createdMs = clock.now();
+  }
 
   /** How many jobs have no result yet. */
   get unsettled(): number {
@@ -72,7 +78,7 @@ export class Ledger<Job> {
       pending: inOrder(this.#pending),
       values: this.values,
       workers: this.#workers,
-      durationMs: now() - this.#createdMs,
+      durationMs: this.#clock.now() - this.#createdMs,
     };
   }
 }

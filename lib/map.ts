@@ -5,6 +5,7 @@
 //                   each filled when its job is settled, by whichever worker
 
 import { PoolClosedError } from './errors.ts';
+import type { Clock } from './host.ts';
 import type { Caller, Settled } from './job.ts';
 import { deferred, Fifo } from './queue.ts';
 import type { Deferred } from './queue.ts';
@@ -13,6 +14,7 @@ import type { Result } from './types.ts';
 
 /** What a map asks of the pool. */
 export interface MapHost<Job, Value> {
+  readonly clock: Clock;
   /** How many jobs may be ahead of the reader. */
   readonly capacity: number;
   /** The map is read from now on: it wants to be told of the pool's end, until it has left. */
@@ -44,7 +46,7 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
   #makeRoom = (): void => {};
 
   constructor(jobs: Iterable<Job> | AsyncIterable<Job>, host: MapHost<Job, Value>) {
-    this.#source = new Source(jobs, 'map the jobs', 'map');
+    this.#source = new Source(host.clock, jobs, 'map the jobs', 'map');
     this.#host = host;
   }
 

@@ -31,6 +31,7 @@ import { deadline } from './deadline.ts';
 import { JobLostError, JobTimeoutError, PoolClosedError, PoolInterruptedError, WorkerExitError, WorkerStartError } from './errors.ts';
 import { events } from './events.ts';
 import { Guard } from './guard.ts';
+import type { Host, Timer } from './host.ts';
 import { onInterrupt } from './interrupt.ts';
 import { pack } from './ipc.ts';
 import type { Packed } from './ipc.ts';
@@ -40,13 +41,13 @@ import { COMPLETED, Ledger } from './ledger.ts';
 import type { End } from './ledger.ts';
 import { OrderedMap } from './map.ts';
 import type { MapHost } from './map.ts';
+import { node } from './node.ts';
 import { checkMs, checkName, moduleHref, settings, wrong } from './options.ts';
 import type { PoolOptions, Settings } from './options.ts';
-import { promised, workerModule } from './protocol.ts';
+import { promised } from './protocol.ts';
 import type { FailedMessage } from './protocol.ts';
 import { deferred, JobQueue, ResultQueue } from './queue.ts';
 import { Starts } from './starts.ts';
-import { clearInterval, clearTimeout, now, queueMicrotask, setImmediate, setInterval, setTimeout } from './time.ts';
 import type { DataOf, JobOf, PoolReport, PoolStats, ValueOf } from './types.ts';
 import { SLOW_MS, WorkerProcess } from './worker-process.ts';
 import type { Remains } from './worker-process.ts';
@@ -96,6 +97,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   /** What became of jobs that were put: read it with `for await`, or `drain()` it after `join()`. */
   readonly results: ResultQueue<JobOf<Module>, ValueOf<Module>>;
 
+  readonly #host: Host;
   readonly #settings: Settings;
   readonly #module: { href: string; workerData: Packed };
   readonly #queue: JobQueue<JobOf<Module>, Entry<JobOf<Module>>>;
@@ -103,10 +105,10 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   readonly #maps = new Set<OrderedMap<JobOf<Module>, ValueOf<Module>>>();
   /** The workers that are not gone. */
   readonly #workers = new Set<WorkerProcess<JobOf<Module>>>();
-  readonly #guard = new Guard();
+  readonly #guard: Guard;
   readonly #chunks: Chunks;
   readonly #starts: Starts;
-  readonly #ledger = new Ledger<JobOf<Module>>();
+  readonly #ledger: Ledger<JobOf<Module>>;
 
   #phase: 'running' | 'finishing' | 'terminating' | 'gone' = 'running';
   #end: End | undefined;
@@ -119,13 +121,13 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   #isAdvancing = false;
   #isStarting = false;
-  #evenOutTimer: NodeJS.Timeout | undefined;
+  #evenOutTimer: Timer | undefined;
   #isHeldBack = false;
   #heardMs = 0;
   /** Ended in this very turn. */
   #isEndNew = false;
   #latePresses = 0;
-  #hold: NodeJS.Timeout | undefined;
+  #hold: Timer | undefined;
   #callOffJudgement = (): void => {};
   readonly #ignoreSignals: () => void;
   readonly #ignoreAbort: () => void;
@@ -137,21 +139,27 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
    * @throws TypeError for a relative path, an unknown option or a wrong shape; RangeError for a number out of range; a
    * DataCloneError if `workerData` cannot be cloned; Error in a worker of the same module, which would start workers without end.
    */
-  constructor(module: URL | string, options: PoolOptions<DataOf<Module>> = {}) {
+  constructor(module: URL | string, options?: PoolOptions<DataOf<Module>>);
+  /** @internal On a host that is not Node. */
+  constructor(module: URL | string, options: PoolOptions<DataOf<Module>>, host: Host);
+  constructor(module: URL | string, options: PoolOptions<DataOf<Module>> = {}, host: Host = node) {
+    this.#host = host;
+    this.#guard = new Guard(host);
+    this.#ledger = new Ledger(host);
     const href = moduleHref(module);
-    if (workerModule(process.argv) === href) throw new Error('Cannot create a pool in a worker of the same module, as it would start workers without end: create it under `if (!isWorker)`');
+    if (host.workerModule === href) throw new Error('Cannot create a pool in a worker of the same module, as it would start workers without end: create it under `if (!isWorker)`');
     this.#settings = settings(options);
     this.#module = { href, workerData: pack(this.#settings.workerData, 'workerData') };
-    this.#starts = new Starts(this.#settings.interruptSignals, () => this.#advance());
+    this.#starts = new Starts(host, this.#settings.interruptSignals, () => this.#advance());
     this.#chunks = new Chunks(this.#settings.timeoutMs === undefined ? this.#settings.chunkSize : 1);
-    this.#queue = new JobQueue(this.#settings.jobCapacity, {
+    this.#queue = new JobQueue(host, this.#settings.jobCapacity, {
       admit: job => this.#admit(job, null),
       changed: () => this.#queueChanged(),
       awaited: () => this.results.inHand(),
     });
     this.jobs = this.#queue;
     this.results = new ResultQueue(() => this.#resultsRead());
-    this.#ignoreSignals = onInterrupt(this.#settings.interruptSignals, signal => this.#press(signal));
+    this.#ignoreSignals = onInterrupt(host, this.#settings.interruptSignals, signal => this.#press(signal));
     const { signal } = this.#settings;
     const abort = (): void => this.#interrupt(null);
     this.#ignoreAbort = signal === undefined ? () => {} : onAbort(signal, abort);
@@ -213,6 +221,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
    */
   map(jobs: Iterable<JobOf<Module>> | AsyncIterable<JobOf<Module>>): AsyncIterableIterator<ValueOf<Module>> {
     const host: MapHost<JobOf<Module>, ValueOf<Module>> = {
+      clock: this.#host,
       capacity: this.#settings.jobCapacity,
       call: (job, caller) => {
         if (this.#queue.closed) return undefined;
@@ -315,7 +324,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #advanceSoon(): void {
     if (this.#isAdvancing) return;
     this.#isAdvancing = true;
-    queueMicrotask(() => {
+    this.#host.queueMicrotask(() => {
       this.#isAdvancing = false;
       this.#advance();
     });
@@ -366,9 +375,9 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     const workers = [...this.#workers];
     const isRoom = workers.length < this.#settings.workers || workers.some(({ state }) => state === 'idle');
     if (!isRoom || !workers.some(({ hasToSpare }) => hasToSpare)) return;
-    this.#evenOutTimer = setTimeout(() => {
+    this.#evenOutTimer = this.#host.setTimeout(() => {
       this.#evenOutTimer = undefined;
-      const nowMs = now();
+      const nowMs = this.#host.now();
       for (const worker of this.#workers) if (worker.isSlow(nowMs)) worker.askBack();
       this.#evenOut();
     }, SLOW_MS).unref();
@@ -436,7 +445,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (wanted <= 0) return;
     this.#startWorker();
     this.#isStarting = true;
-    setImmediate(() => {
+    this.#host.setImmediate(() => {
       this.#isStarting = false;
       this.#advance();
     });
@@ -445,7 +454,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #startWorker(): void {
     const { round } = this.#starts;
     try {
-      const worker = new WorkerProcess<JobOf<Module>>(this.#module, this.#settings, {
+      const worker = new WorkerProcess<JobOf<Module>>(this.#host, this.#module, this.#settings, {
         ready: ({ pid }) => {
           this.#starts.ready();
           if (events.workerReady.hasSubscribers) events.workerReady.publish({ pool: this, pid });
@@ -467,10 +476,10 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         },
         ended: step => {
           // When all workers have been told: a subscriber that takes its time must not stand between two of them.
-          if (events.terminating.hasSubscribers && this.#phase === 'terminating') queueMicrotask(() => events.terminating.publish({ pool: this, step, pid: worker.pid }));
+          if (events.terminating.hasSubscribers && this.#phase === 'terminating') this.#host.queueMicrotask(() => events.terminating.publish({ pool: this, step, pid: worker.pid }));
         },
         heard: () => {
-          this.#heardMs = now();
+          this.#heardMs = this.#host.now();
           this.#advance();
         },
         gone: (gone, remains) => this.#gone(gone, remains),
@@ -640,7 +649,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #diedInVain(worker: WorkerProcess<JobOf<Module>>, { exitCode, signal }: { exitCode: number | null; signal: NodeJS.Signals | null }, cause: unknown): void {
     if (!this.#starts.died(worker, signal)) return;
     const { round, wasReady } = worker;
-    const nowMs = now();
+    const nowMs = this.#host.now();
     if ([...this.#workers].some(other => other.isAtWork(nowMs) || (other.wasReady && !other.isLeaving && other.round < round))) return;
     const { streak } = this.#starts;
     const how = signal === null ? `with exit code ${exitCode}` : `by ${signal}`;
@@ -685,9 +694,9 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#end = end;
     this.#phase = 'finishing';
     this.#isEndNew = true;
-    queueMicrotask(() => { this.#isEndNew = false; });
+    this.#host.queueMicrotask(() => { this.#isEndNew = false; });
     this.#starts.end();
-    clearTimeout(this.#evenOutTimer);
+    this.#host.clearTimeout(this.#evenOutTimer);
     this.#ledger.overtaken(this.#queue.end(), 'pending', end);
     this.#ledger.overtaken(this.#calls.drain(), 'pending', end);
     // Last, as this runs code of the sources, which may end the pool, too.
@@ -702,7 +711,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     else if (this.#phase === 'finishing') {
       this.#phase = 'terminating';
       for (const worker of this.#workers) worker.stop(graceMs);
-      this.#heardMs = now();
+      this.#heardMs = this.#host.now();
       this.#awaitAnswers(this.#heardMs + ANSWER_MS);
     }
     if (graceMs === 0) this.#killAll();
@@ -711,8 +720,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /** Step 2 of terminate: SIGTERM to those that do not answer, once all are silent. Step 3 is a deadline of each worker. */
   #awaitAnswers(latestMs: number): void {
-    this.#callOffJudgement = deadline(SILENCE_MS, () => {
-      const nowMs = now();
+    this.#callOffJudgement = deadline(this.#host, SILENCE_MS, () => {
+      const nowMs = this.#host.now();
       if (nowMs - this.#heardMs < SILENCE_MS && nowMs < latestMs) return this.#awaitAnswers(latestMs);
       for (const worker of this.#workers) if (worker.isDeaf) worker.kill('SIGTERM');
     });
@@ -724,7 +733,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (this.#phase === 'gone') return;
     this.#phase = 'gone';
     this.#starts.end();
-    clearTimeout(this.#evenOutTimer);
+    this.#host.clearTimeout(this.#evenOutTimer);
     this.#callOffJudgement();
     this.#ignoreAbort();
     const end = this.#end ?? COMPLETED;
@@ -750,21 +759,21 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /** Gives Ctrl-C back to the program when all results have been read, a whole turn of the event loop later. */
   #releaseSignals(): void {
-    if (this.results.size === 0) setImmediate(() => setImmediate(this.#ignoreSignals));
+    if (this.results.size === 0) this.#host.setImmediate(() => this.#host.setImmediate(this.#ignoreSignals));
   }
 
   /** All children and channels are unreferenced; this one timer holds the event loop, while work is pending. */
   #holdEventLoop(isPending: boolean): void {
-    if (isPending) this.#hold ??= setInterval(() => {}, FOR_EVER_MS);
+    if (isPending) this.#hold ??= this.#host.setInterval(() => {}, FOR_EVER_MS);
     else {
-      clearInterval(this.#hold);
+      this.#host.clearInterval(this.#hold);
       this.#hold = undefined;
     }
   }
 }
 
 /** Whether this process is a worker of a pool: `if (!isWorker) await main()` makes one file play both roles. */
-export const isWorker: boolean = workerModule(process.argv) !== undefined;
+export const isWorker: boolean = node.workerModule !== undefined;
 
 /** @throws TypeError for an unknown option or a wrong shape, RangeError for a number out of range. */
 function runOptions(options: RunOptions): CheckedOptions {

@@ -3,6 +3,7 @@
 // knows of workers: a queue tells its owner that something changed, and the owner looks.
 
 import { PoolClosedError } from './errors.ts';
+import type { Clock } from './host.ts';
 import { Source } from './source.ts';
 import type { Result } from './types.ts';
 
@@ -78,6 +79,7 @@ const NOT_TAKEN = Promise.resolve(false);
  * **The end is a word, not an observation**: after `close()` one sentinel for each worker follows the last job.
  */
 export class JobQueue<Job, Entry extends object = object> {
+  readonly #clock: Clock;
   readonly #waiting = new Fifo<Entry>();
   readonly #capacity: number;
   readonly #sink: JobSink<Job, Entry>;
@@ -90,7 +92,8 @@ export class JobQueue<Job, Entry extends object = object> {
   #room: Deferred<boolean> | undefined;
 
   /** @internal */
-  constructor(capacity: number, sink: JobSink<Job, Entry>) {
+  constructor(clock: Clock, capacity: number, sink: JobSink<Job, Entry>) {
+    this.#clock = clock;
     this.#capacity = capacity;
     this.#sink = sink;
   }
@@ -128,7 +131,7 @@ export class JobQueue<Job, Entry extends object = object> {
    * @throws PoolClosedError (as a rejection) after `close()`; what the iterable throws; TypeError if it is none.
    */
   async putAll(jobs: Iterable<Job> | AsyncIterable<Job>): Promise<number> {
-    const source = new Source(jobs, 'put all jobs', 'putAll');
+    const source = new Source(this.#clock, jobs, 'put all jobs', 'putAll');
     let count = 0;
     this.#sources.set(source, this.#sink.awaited());
     try {

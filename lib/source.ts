@@ -1,12 +1,13 @@
 // An iterable or async iterable that jobs come from, read by somebody who may have to stop in the middle: also in the
 // middle of a wait for a value that never comes. It knows nothing of jobs.
 
-import { setImmediate } from './time.ts';
+import type { Clock } from './host.ts';
 
 type AnyIterator<Item> = Iterator<Item, unknown, undefined> | AsyncIterator<Item, unknown, undefined>;
 type Step<Item> = IteratorResult<Item, unknown> | 'closed';
 
 export class Source<Item> {
+  readonly #clock: Clock;
   readonly #iterator: AnyIterator<Item>;
   readonly #action: string;
   /** `asked`: in the middle of a call of its `next()`. `waiting`: for the value of one. `closing`, `ending`: it was closed in there. */
@@ -14,10 +15,11 @@ export class Source<Item> {
   #wake = (): void => {};
 
   /** @throws TypeError if it is none; `action` and `method` say in whose words. */
-  constructor(items: Iterable<Item> | AsyncIterable<Item>, action: string, method: string) {
+  constructor(clock: Clock, items: Iterable<Item> | AsyncIterable<Item>, action: string, method: string) {
     const iterable: Partial<Iterable<Item> & AsyncIterable<Item>> = items ?? {};
     const iterator = iterable[Symbol.asyncIterator]?.() ?? iterable[Symbol.iterator]?.();
     if (iterator === undefined) throw new TypeError(`Cannot ${action} as \`${method}\` takes an iterable or async iterable: received ${items === null ? 'null' : typeof items}`);
+    this.#clock = clock;
     this.#iterator = iterator;
     this.#action = action;
   }
@@ -67,7 +69,7 @@ export class Source<Item> {
 
   /** One that closed the queue as its last act is at its end by then. */
   #closeInAMoment(): void {
-    setImmediate(() => {
+    this.#clock.setImmediate(() => {
       if (this.#state === 'closing' || this.#state === 'ending') this.#closeNow();
     });
   }

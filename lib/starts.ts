@@ -12,7 +12,7 @@
 // Workers of one round count once, as they died of the same thing. From the second round on they are started one by one, until a
 // job is done: the next one when the last is ready, has died, or has taken longer than anybody would.
 
-import { clearTimeout, setTimeout } from './time.ts';
+import type { Clock, Timer } from './host.ts';
 
 const MOST_ROUNDS = { starting: 4, ready: 3, killed: 7, interrupted: 20 };
 const FIRST_PAUSE_MS = 100;
@@ -32,19 +32,21 @@ const MOST_REFUSALS = 6;
 const OWN_SIGNALS: ReadonlySet<string> = new Set(['SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGSEGV', 'SIGSYS', 'SIGTRAP']);
 
 export class Starts {
+  readonly #clock: Clock;
   readonly #interruptSignals: readonly string[];
   readonly #resume: () => void;
   /** What a start is to be remembered by. */
   round = 0;
   /** How many rounds in a row died in vain. */
   streak = 0;
-  #pause: NodeJS.Timeout | undefined;
+  #pause: Timer | undefined;
   /** How many times in a row the machine refused a process. */
   refusals = 0;
-  #refusalPause: NodeJS.Timeout | undefined;
+  #refusalPause: Timer | undefined;
 
   /** @param resume Called when starts are allowed again. */
-  constructor(interruptSignals: readonly string[], resume: () => void) {
+  constructor(clock: Clock, interruptSignals: readonly string[], resume: () => void) {
+    this.#clock = clock;
     this.#interruptSignals = interruptSignals;
     this.#resume = resume;
   }
@@ -73,8 +75,8 @@ export class Starts {
   refused(hasOthers: boolean): boolean {
     const ms = Math.min(REFUSED_MS * 2 ** this.refusals++, MOST_REFUSED_MS);
     if (!hasOthers && this.refusals >= MOST_REFUSALS) return false;
-    clearTimeout(this.#refusalPause);
-    this.#refusalPause = setTimeout(() => {
+    this.#clock.clearTimeout(this.#refusalPause);
+    this.#refusalPause = this.#clock.setTimeout(() => {
       this.#refusalPause = undefined;
       this.#resume();
     }, ms).unref();
@@ -95,20 +97,20 @@ export class Starts {
   /** A process was started, or one is gone: the machine may have room for another. */
   hasRoom(): void {
     this.refusals = 0;
-    clearTimeout(this.#refusalPause);
+    this.#clock.clearTimeout(this.#refusalPause);
     this.#refusalPause = undefined;
   }
 
   /** Lets nothing of it outlive the pool. */
   end(): void {
-    clearTimeout(this.#refusalPause);
-    clearTimeout(this.#pause);
+    this.#clock.clearTimeout(this.#refusalPause);
+    this.#clock.clearTimeout(this.#pause);
   }
 
   /** Pending work holds the event loop: this timer need not. */
   #wait(ms: number): void {
-    clearTimeout(this.#pause);
-    this.#pause = ms === 0 ? undefined : setTimeout(() => {
+    this.#clock.clearTimeout(this.#pause);
+    this.#pause = ms === 0 ? undefined : this.#clock.setTimeout(() => {
       this.#pause = undefined;
       this.#resume();
     }, ms).unref();

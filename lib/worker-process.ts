@@ -5,23 +5,17 @@
 // - Gone means two things: its exit was seen, and its channel was read to the end. Node 20 tells of the
 //   channel first, Node 26 of the exit. A message that a kill cut short is dropped by Node with the channel.
 
-import { fork } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { extname } from 'node:path';
 import { deadline } from './deadline.ts';
-import { checkDescriptors, TAKEN_BY_A_START } from './descriptors.ts';
 import { ProtocolError } from './errors.ts';
 import { Given } from './given.ts';
 import type { Leftovers } from './given.ts';
-import type { Endpoint } from './host.ts';
-import { Batch, Channel, packReason, Segments, SIZES } from './ipc.ts';
+import type { Child, Host, Timer } from './host.ts';
+import { Batch, Channel, packReason, Segments } from './ipc.ts';
 import type { Packed } from './ipc.ts';
 import type { Alone, Entry, Fate } from './job.ts';
 import type { Settings } from './options.ts';
 import { parseToParent, WORKER_ARGUMENT } from './protocol.ts';
 import type { FailedMessage, JobOutcome, JobsMessage, PieceMessage, ReadyMessage, ResultsMessage, ToParent, ToWorker, Wire } from './protocol.ts';
-import { clearTimeout, now, queueMicrotask, setTimeout } from './time.ts';
 import type { WorkerReport } from './types.ts';
 
 /** A worker that was told to give up its job has 50 ms to settle it, by its own clock; one that says nothing after this is deaf. */
@@ -36,18 +30,6 @@ const LOOP_ANSWER_MS = 5000;
 const LARGE_SILENCE_MS = 5000;
 /** A message with so many bytes of jobs is full. */
 const FULL_MESSAGE_BYTES = 256 * 1024;
-
-/** The worker's program, beside this file, compiled or not. */
-const PROGRAM = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
-
-/** In the place of a child that has no channel: Node returns one where it is out of descriptors after all, and says so a moment later. */
-const NOBODY: Endpoint = {
-  send: (_message, _handle, _options, callback) => {
-    queueMicrotask(() => callback(new Error('Cannot send a message as there is no process')));
-    return false;
-  },
-  on: () => {},
-};
 
 /** What a worker left behind when it went. */
 export interface Remains<Job> extends Leftovers<Job> {
@@ -80,11 +62,11 @@ export interface Owner<Job> {
 }
 
 export class WorkerProcess<Job> {
-  readonly #child: ChildProcess;
+  readonly #host: Host;
+  readonly #child: Child;
   readonly #channel: Channel<ToParent, ToWorker>;
   readonly #owner: Owner<Job>;
   readonly #settings: Settings;
-  readonly #leadsGroup: boolean;
   /** Which round of starts it is of. */
   readonly round: number;
   #graceMs: number;
@@ -104,8 +86,8 @@ export class WorkerProcess<Job> {
   #isBroken = false;
   #isAskedBack = false;
   #isUnneeded = false;
-  readonly #startedMs = now();
-  #heardMs = now();
+  readonly #startedMs: number;
+  #heardMs: number;
   #cause: unknown;
   #thrown: { error: unknown } | undefined;
   /** The job of a loop that put a value which cannot be read: it is rejected when it is done. */
@@ -117,45 +99,35 @@ export class WorkerProcess<Job> {
   #callOffKill = (): void => {};
   #callOffReading = (): void => {};
   #callOffTimeout = (): void => {};
-  #idleTimer: NodeJS.Timeout | undefined;
+  #idleTimer: Timer | undefined;
 
-  /** Starts a process. @throws what `child_process.fork` throws; EMFILE or ENFILE where there are no descriptors for it. */
-  constructor(module: { href: string; workerData: Packed }, settings: Settings, owner: Owner<Job>, round: number) {
-    const { stdio, env, cwd, execArgv, graceMs, interruptSignals, ownGroup } = settings;
+  /** Starts a process. @throws what the host throws. */
+  constructor(host: Host, module: { href: string; workerData: Packed }, settings: Settings, owner: Owner<Job>, round: number) {
+    this.#host = host;
+    this.#startedMs = this.#heardMs = host.now();
     this.#settings = settings;
     this.round = round;
-    const brands = { incoming: randomUUID(), outgoing: randomUUID() };
+    const brands = { incoming: host.token(), outgoing: host.token() };
     this.#owner = owner;
-    this.#graceMs = graceMs;
-    this.#leadsGroup = ownGroup && process.platform !== 'win32';
-    checkDescriptors(TAKEN_BY_A_START + 1); // the guard, which is started after the first worker, finds room
-    this.#child = fork(PROGRAM, [`${WORKER_ARGUMENT}${module.href}`, brands.outgoing, brands.incoming, ...interruptSignals], {
-      serialization: 'advanced',
-      stdio: [...(typeof stdio === 'string' ? [stdio, stdio, stdio] : stdio), 'ipc'],
-      execArgv: [...execArgv],
-      detached: ownGroup,
-      ...(env === undefined ? {} : { env }),
-      ...(cwd === undefined ? {} : { cwd }),
-    });
+    this.#graceMs = settings.graceMs;
+    this.#child = host.startWorker([`${WORKER_ARGUMENT}${module.href}`, brands.outgoing, brands.incoming, ...settings.interruptSignals], settings);
     // Before anything else: nobody must be able to miss it.
-    this.#child.on('error', this.#child.pid === undefined ? error => this.#neverStarted(error) : () => {}); // a signal that was not sent
-    this.#channel = new Channel(this.#child.send === undefined ? NOBODY : this.#child, brands, SIZES);
+    this.#child.on('error', error => this.#neverStarted(error));
+    this.#channel = new Channel(this.#child, brands, host.sizes);
     this.#channel.receive(parseToParent, message => this.#hear(message));
     this.#child.on('exit', (exitCode, signal) => this.#exited(exitCode, signal));
     this.#child.on('disconnect', () => this.#channelEnded());
-    this.#child.unref?.(); // Bun has no such method on a channel
-    this.#child.channel?.unref?.();
     void this.#init(module.href, this.#channel.stage(module.workerData));
   }
 
   /** 0 if it could not even be started. */
   get pid(): number {
-    return this.#child.pid ?? 0;
+    return this.#child.pid;
   }
 
   /** What a signal to it goes to: its pid, or minus that where it leads a group of its own. */
   get target(): number {
-    return this.#leadsGroup ? -this.pid : this.pid;
+    return this.#child.target;
   }
 
   get state(): 'starting' | 'idle' | 'busy' {
@@ -197,7 +169,7 @@ export class WorkerProcess<Job> {
   }
 
   get livedMs(): number {
-    return now() - this.#startedMs;
+    return this.#host.now() - this.#startedMs;
   }
 
   /** How many more jobs it may ever have. */
@@ -220,7 +192,7 @@ export class WorkerProcess<Job> {
    * attempt. The values are those of this moment. A job that cannot be cloned is rejected here, and is the last: ids have no gaps.
    */
   give(take: () => Entry<Job> | undefined): Entry<Job>[] {
-    clearTimeout(this.#idleTimer);
+    this.#host.clearTimeout(this.#idleTimer);
     const batch = new Batch();
     const entries: Entry<Job>[] = [];
     const jobs: Wire[] = [];
@@ -255,7 +227,7 @@ export class WorkerProcess<Job> {
     void this.#channel.send({ type: 'cancel', id: entry.id, reason: sizeOf(packed) > FULL_MESSAGE_BYTES ? undefined : packed });
     this.#callOffTimeout();
     this.#isOverdue = false;
-    this.#callOffTimeout = deadline(CANCEL_ANSWER_MS, () => {
+    this.#callOffTimeout = deadline(this.#host, CANCEL_ANSWER_MS, () => {
       if (this.#given.current === entry && this.#phase === 'ready') this.kill('SIGTERM');
     });
   }
@@ -292,7 +264,7 @@ export class WorkerProcess<Job> {
     }
     if (this.#told !== 'nothing' || this.#given.isCrossing) return;
     this.#told = 'end-of-jobs';
-    clearTimeout(this.#idleTimer);
+    this.#host.clearTimeout(this.#idleTimer);
     void this.#channel.send({ type: 'end-of-jobs' });
     this.#awaitLeaving();
   }
@@ -306,7 +278,7 @@ export class WorkerProcess<Job> {
   /** Step 1 of terminate: asks it to leave. From its answer on, or from SIGTERM, it has `graceMs`. */
   stop(graceMs: number): void {
     this.#told = 'stop';
-    clearTimeout(this.#idleTimer);
+    this.#host.clearTimeout(this.#idleTimer);
     this.#graceMs = graceMs;
     void this.#channel.send({ type: 'stop' });
     if (this.#exit === undefined) this.#endWithin(graceMs);
@@ -317,7 +289,7 @@ export class WorkerProcess<Job> {
   /** It is leaving already: the shorter grace counts. */
   hasten(graceMs: number): void {
     this.#graceMs = Math.min(this.#graceMs, graceMs);
-    if (now() + graceMs < this.#killAtMs) this.#endWithin(graceMs);
+    if (this.#host.now() + graceMs < this.#killAtMs) this.#endWithin(graceMs);
   }
 
   /** Steps 2 and 3 of terminate. One that was stopped must go on to die of SIGTERM. */
@@ -325,22 +297,12 @@ export class WorkerProcess<Job> {
     if (this.#exit !== undefined) return this.hasten(0); // its pid, and that of its group, may be another's by now
     const signal = this.#settings.interruptSignals.includes('SIGTERM') ? 'SIGKILL' : wanted; // they ignore it
     this.#isPutDown = true;
-    this.#signal(signal);
+    this.#child.kill(signal);
     if (signal === 'SIGTERM') {
-      this.#signal('SIGCONT');
+      this.#child.kill('SIGCONT');
       this.#endWithin(this.#graceMs);
     }
     this.#owner.ended(signal);
-  }
-
-  /** What it started ends with it, where it leads a group. */
-  #signal(signal: NodeJS.Signals): void {
-    try {
-      if (this.target >= 0) this.#child.kill(signal);
-      else process.kill(this.target, signal);
-    } catch {
-      // nobody of the group is left, or the system knows no such signal: Windows has no SIGCONT
-    }
   }
 
   async #init(module: string, workerData: Wire): Promise<void> {
@@ -368,7 +330,7 @@ export class WorkerProcess<Job> {
   /** A worker without a job reads what it is sent, piece by piece. One that does not is deaf. */
   #awaitReading(): void {
     this.#callOffReading();
-    if (this.#given.messages === 0) this.#callOffReading = deadline(READING_MS, () => this.kill('SIGKILL'));
+    if (this.#given.messages === 0) this.#callOffReading = deadline(this.#host, READING_MS, () => this.kill('SIGKILL'));
   }
 
   /** From here on its jobs may be started. */
@@ -386,8 +348,8 @@ export class WorkerProcess<Job> {
 
   /** A large value that is on its way may be the job's result: then it was in time. One that does not go on is none. */
   #limit(entry: Entry<Job>, alone: Alone, ms: number): void {
-    this.#callOffTimeout = deadline(ms, () => {
-      this.#isOverdue = this.#sendsLargeResult && now() - this.#heardMs < LARGE_SILENCE_MS;
+    this.#callOffTimeout = deadline(this.#host, ms, () => {
+      this.#isOverdue = this.#sendsLargeResult && this.#host.now() - this.#heardMs < LARGE_SILENCE_MS;
       if (this.#isOverdue) this.#limit(entry, alone, LARGE_SILENCE_MS);
       else this.#owner.timedOut(this, entry, alone);
     });
@@ -402,7 +364,7 @@ export class WorkerProcess<Job> {
   }
 
   #hear(message: ToParent | PieceMessage | undefined): void {
-    this.#heardMs = now();
+    this.#heardMs = this.#host.now();
     try {
       if (!this.#isBroken) this.#understand(message); // else nothing that it says counts any more
     } catch (cause) {
@@ -482,8 +444,8 @@ export class WorkerProcess<Job> {
   #mindIdleness(): void {
     const { idleTimeoutMs } = this.#settings;
     if (idleTimeoutMs === undefined || this.isLeaving) return;
-    clearTimeout(this.#idleTimer);
-    this.#idleTimer = setTimeout(() => this.#owner.idled(this), idleTimeoutMs).unref();
+    this.#host.clearTimeout(this.#idleTimer);
+    this.#idleTimer = this.#host.setTimeout(() => this.#owner.idled(this), idleTimeoutMs).unref();
   }
 
   #takeBack(count: number): void {
@@ -539,24 +501,18 @@ export class WorkerProcess<Job> {
 
   #endWithin(ms: number): void {
     this.#callOffKill();
-    this.#killAtMs = now() + ms;
+    this.#killAtMs = this.#host.now() + ms;
     if (ms === Infinity) return;
-    this.#callOffKill = deadline(ms, () => {
+    this.#callOffKill = deadline(this.#host, ms, () => {
       if (this.#exit === undefined) this.kill('SIGKILL');
-      else this.#closeChannel();
+      else this.#child.closeChannel(); // somebody else holds the other end
     });
-  }
-
-  /** It has exited, and somebody else holds the other end. Where that end is in the middle of a message Node waits for the rest of it: any message ends that wait. */
-  #closeChannel(): void {
-    this.#child.disconnect();
-    this.#child.emit('message', undefined);
   }
 
   /** A worker without a channel can neither hear nor answer: unless it has said all, it must not live on. */
   #channelEnded(): void {
     this.#isChannelOpen = false;
-    if (this.#exit === undefined && this.#phase !== 'last word said') this.#signal('SIGKILL'); // dead already, mostly: no step of ours
+    if (this.#exit === undefined && this.#phase !== 'last word said') this.#child.kill('SIGKILL'); // dead already, mostly: no step of ours
     this.#goneOnce();
   }
 
@@ -568,7 +524,7 @@ export class WorkerProcess<Job> {
 
   #exited(exitCode: number | null, signal: NodeJS.Signals | null): void {
     this.#exit = { exitCode, signal };
-    if (this.#leadsGroup) this.#signal('SIGKILL'); // what it started and left behind, for the last time
+    if (this.target < 0) this.#child.kill('SIGKILL'); // what it started and left behind, for the last time
     // Somebody else may hold the other end of its channel open, a program that it started and left, say.
     this.#endWithin(this.#graceMs);
     this.#goneOnce();
@@ -580,7 +536,7 @@ export class WorkerProcess<Job> {
     this.#callOffKill();
     this.#callOffReading();
     this.#callOffTimeout();
-    clearTimeout(this.#idleTimer);
+    this.#host.clearTimeout(this.#idleTimer);
     const thrown = this.#thrown === undefined ? {} : { error: this.#thrown.error };
     const report = { pid: this.pid, ...this.#exit, jobs: this.#given.answeredTotal, ...thrown };
     this.#owner.gone(this, { ...this.#given.leftovers(this.wasReady, this.#isBroken), cause: this.#cause, report });

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { deadline } from '../lib/deadline.ts';
+import { node } from '../lib/node.ts';
 
 const DEADLINE_MS = 50;
 /** A block of so much longer than the deadline is one that it must notice. */
@@ -25,14 +26,14 @@ function block(ms: number, isSo = (): boolean => false): void {
 }
 
 const turn = (): Promise<void> => new Promise(resolve => { setImmediate(resolve); });
-const verdict = (ms: number): Promise<void> => new Promise(resolve => { deadline(ms, resolve); });
+const verdict = (ms: number): Promise<void> => new Promise(resolve => { deadline(node, ms, resolve); });
 const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length;
 
 describe('deadline()', () => {
   it('calls back, once', async () => {
     let calls = 0;
     await new Promise<void>(resolve => {
-      deadline(1, () => {
+      deadline(node, 1, () => {
         calls++;
         resolve();
       });
@@ -44,7 +45,7 @@ describe('deadline()', () => {
   it('does not call back, and leaves no timer, when it was called off before its time', async () => {
     let calls = 0;
     const before = timers();
-    const callOff = deadline(1, () => { calls++; });
+    const callOff = deadline(node, 1, () => { calls++; });
     assert.equal(timers(), before + 1);
     callOff();
     assert.equal(timers(), before);
@@ -54,7 +55,7 @@ describe('deadline()', () => {
 
   it('does not call back when it was called off between its time and the verdict', async () => {
     let calls = 0;
-    const callOff = deadline(1, () => { calls++; });
+    const callOff = deadline(node, 1, () => { calls++; });
     const next = new Promise<void>(resolve => { setTimeout(resolve, 1); });
     block(UNNOTICED_MS); // both are due now, one behind the other
     await next;
@@ -67,7 +68,7 @@ describe('deadline()', () => {
   it('may be called off after the verdict, and twice', async () => {
     let calls = 0;
     const callOff = await new Promise<() => void>(resolve => {
-      const off = deadline(1, () => {
+      const off = deadline(node, 1, () => {
         calls++;
         resolve(off);
       });
@@ -113,7 +114,7 @@ describe('deadline()', () => {
 
   it('grants it once: an event loop that never gets free does not put off the verdict for ever', async () => {
     let judged = false;
-    deadline(DEADLINE_MS, () => { judged = true; });
+    deadline(node, DEADLINE_MS, () => { judged = true; });
     let blocks = 0;
     while (!judged && blocks < 10) {
       block(DEADLINE_MS + NOTICED_MS);
@@ -127,7 +128,7 @@ describe('deadline()', () => {
   it('can be called off in the time that it granted', async () => {
     let calls = 0;
     const before = timers();
-    const callOff = deadline(1, () => { calls++; });
+    const callOff = deadline(node, 1, () => { calls++; });
     const next = new Promise<void>(resolve => { setTimeout(resolve, 1); });
     block(NOTICED_MS); // both are due now, one behind the other
     await next;

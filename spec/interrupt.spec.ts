@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { onInterrupt } from '../lib/interrupt.ts';
+import { node } from '../lib/node.ts';
 
 /** Nobody waits longer than this for a signal: a guard against hangs. */
 const HEARD_MS = 10_000;
@@ -31,7 +32,7 @@ async function send(...signals: NodeJS.Signals[]): Promise<void> {
 describe('onInterrupt()', () => {
   it('calls back with the signal', async () => {
     const calls: NodeJS.Signals[] = [];
-    const remove = onInterrupt(['SIGURG'], signal => calls.push(signal));
+    const remove = onInterrupt(node, ['SIGURG'], signal => calls.push(signal));
     await send('SIGURG');
     remove();
     assert.deepEqual(calls, ['SIGURG']);
@@ -41,7 +42,7 @@ describe('onInterrupt()', () => {
     let calls = 0;
     let heard = 0;
     const hear = (): void => { heard++; };
-    const remove = onInterrupt(['SIGURG'], () => { calls++; });
+    const remove = onInterrupt(node, ['SIGURG'], () => { calls++; });
     process.on('SIGURG', hear);
     await send(...new Array<NodeJS.Signals>(20).fill('SIGURG'));
     process.off('SIGURG', hear);
@@ -52,7 +53,7 @@ describe('onInterrupt()', () => {
 
   it('counts from the last press that counted: signals that go on and on do not become one endless press', async () => {
     let calls = 0;
-    const remove = onInterrupt(['SIGURG'], () => { calls++; });
+    const remove = onInterrupt(node, ['SIGURG'], () => { calls++; });
     for (let signal = 0; signal < 3; signal++) {
       await send('SIGURG');
       block(MOST_OF_A_PRESS_MS);
@@ -63,7 +64,7 @@ describe('onInterrupt()', () => {
 
   it('takes different signals in a burst for one press', async () => {
     const calls: NodeJS.Signals[] = [];
-    const remove = onInterrupt(['SIGCONT', 'SIGURG'], signal => calls.push(signal));
+    const remove = onInterrupt(node, ['SIGCONT', 'SIGURG'], signal => calls.push(signal));
     await send('SIGURG', 'SIGCONT', 'SIGURG');
     remove();
     assert.deepEqual(calls, ['SIGURG']);
@@ -71,7 +72,7 @@ describe('onInterrupt()', () => {
 
   it('calls every one who asked', async () => {
     const calls: string[] = [];
-    const removals = ['first', 'second', 'third'].map(name => onInterrupt(['SIGURG'], () => calls.push(name)));
+    const removals = ['first', 'second', 'third'].map(name => onInterrupt(node, ['SIGURG'], () => calls.push(name)));
     await send('SIGURG');
     for (const remove of removals) remove();
     assert.deepEqual(calls, ['first', 'second', 'third']);
@@ -81,7 +82,7 @@ describe('onInterrupt()', () => {
     const calls: string[] = [];
     const removals: (() => void)[] = [];
     for (const name of ['first', 'second']) {
-      removals.push(onInterrupt(['SIGURG'], () => {
+      removals.push(onInterrupt(node, ['SIGURG'], () => {
         calls.push(name);
         for (const remove of removals) remove();
       }));
@@ -92,9 +93,9 @@ describe('onInterrupt()', () => {
 
   it('counts presses for each who asked: one who came late hears the next signal', async () => {
     const calls: string[] = [];
-    const removeEarly = onInterrupt(['SIGURG'], () => calls.push('early'));
+    const removeEarly = onInterrupt(node, ['SIGURG'], () => calls.push('early'));
     await send('SIGURG');
-    const removeLate = onInterrupt(['SIGURG'], () => calls.push('late'));
+    const removeLate = onInterrupt(node, ['SIGURG'], () => calls.push('late'));
     await send('SIGURG');
     removeEarly();
     removeLate();
@@ -106,7 +107,7 @@ describe('onInterrupt()', () => {
     const signals: NodeJS.Signals[] = ['SIGURG', 'SIGCONT'];
     const counts = (): number[] => signals.map(signal => process.listenerCount(signal));
     const before = counts();
-    const removals = Array.from({ length: 50 }, () => onInterrupt(signals, () => {}));
+    const removals = Array.from({ length: 50 }, () => onInterrupt(node, signals, () => {}));
     assert.deepEqual(counts(), before.map(count => count + 1));
     for (const remove of removals.slice(1)) remove();
     assert.deepEqual(counts(), before.map(count => count + 1));
@@ -116,18 +117,18 @@ describe('onInterrupt()', () => {
 
   it('leaves alone the signals that nobody asked for', () => {
     const before = process.listenerCount('SIGCONT');
-    const remove = onInterrupt(['SIGURG'], () => {});
+    const remove = onInterrupt(node, ['SIGURG'], () => {});
     assert.equal(process.listenerCount('SIGCONT'), before);
     remove();
     const listeners = process.listenerCount('SIGURG');
-    onInterrupt([], () => {})();
+    onInterrupt(node, [], () => {})();
     assert.equal(process.listenerCount('SIGURG'), listeners);
   });
 
   it('does not call back any more when it was removed', async () => {
     const calls: string[] = [];
-    const removeFirst = onInterrupt(['SIGURG'], () => calls.push('first'));
-    const removeSecond = onInterrupt(['SIGURG'], () => calls.push('second'));
+    const removeFirst = onInterrupt(node, ['SIGURG'], () => calls.push('first'));
+    const removeSecond = onInterrupt(node, ['SIGURG'], () => calls.push('second'));
     removeFirst();
     await send('SIGURG');
     removeSecond();
@@ -137,7 +138,7 @@ describe('onInterrupt()', () => {
   it('may be removed from inside the call, and the others are still called', async () => {
     const before = process.listenerCount('SIGURG');
     const calls: string[] = [];
-    const removals = ['first', 'second'].map((name, i) => onInterrupt(['SIGURG'], () => {
+    const removals = ['first', 'second'].map((name, i) => onInterrupt(node, ['SIGURG'], () => {
       calls.push(name);
       removals[i]?.();
     }));
@@ -148,8 +149,8 @@ describe('onInterrupt()', () => {
 
   it('may be removed twice, which takes nobody else away', () => {
     const before = process.listenerCount('SIGURG');
-    const removeFirst = onInterrupt(['SIGURG'], () => {});
-    const removeSecond = onInterrupt(['SIGURG'], () => {});
+    const removeFirst = onInterrupt(node, ['SIGURG'], () => {});
+    const removeSecond = onInterrupt(node, ['SIGURG'], () => {});
     removeFirst();
     removeFirst();
     assert.equal(process.listenerCount('SIGURG'), before + 1);
@@ -160,7 +161,7 @@ describe('onInterrupt()', () => {
 
   it('has a listener for a signal that is named twice, and removes it', () => {
     const before = process.listenerCount('SIGURG');
-    const remove = onInterrupt(['SIGURG', 'SIGURG'], () => {});
+    const remove = onInterrupt(node, ['SIGURG', 'SIGURG'], () => {});
     assert.equal(process.listenerCount('SIGURG'), before + 1);
     remove();
     assert.equal(process.listenerCount('SIGURG'), before);

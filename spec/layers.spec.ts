@@ -9,18 +9,39 @@ import * as drainpool from 'drainpool';
 
 /** A file imports only from lower ranks. */
 const RANKS: readonly (readonly string[])[] = [
-  ['aborts.ts', 'chunks.ts', 'descriptors.ts', 'events.ts', 'options.ts', 'protocol.ts', 'time.ts', 'types.ts'],
-  ['deadline.ts', 'errors.ts', 'guard.ts', 'host.ts', 'interrupt.ts', 'source.ts', 'starts.ts'],
-  ['ipc.ts', 'job.ts', 'queue.ts'],
-  ['calls.ts', 'given.ts', 'ledger.ts', 'map.ts', 'program.ts'],
-  ['worker-process.ts', 'worker.ts'],
+  ['aborts.ts', 'chunks.ts', 'descriptors.ts', 'events.ts', 'options.ts', 'protocol.ts', 'types.ts'],
+  ['errors.ts', 'host.ts'],
+  ['deadline.ts', 'guard.ts', 'interrupt.ts', 'ipc.ts', 'job.ts', 'source.ts', 'starts.ts'],
+  ['given.ts', 'ledger.ts', 'node.ts', 'program.ts', 'queue.ts'],
+  ['calls.ts', 'map.ts', 'worker-process.ts', 'worker.ts'],
   ['pool.ts'],
   ['index.ts'],
 ];
 /** Lines of code: neither empty nor comment alone. */
-const MOST_LINES = 3720;
+const MOST_LINES = 3800;
 /** They are its start-up time. */
 const MOST_FILES_IN_A_WORKER = 4;
+
+/** What of the machine may only be named where a host is made. */
+const MACHINE = [
+  /(?<![-\w])process\.\w+|\(process\b(?!\.)/g,
+  /child_process|node:(?:crypto|timers|process|perf_hooks)\b|\b(?:performance|crypto)\b|\bDate\.now\b|\bMath\.random\b/g,
+  /(?<![.\w#])(?:(?:set|clear)(?:Timeout|Interval|Immediate)|queueMicrotask)\(|globalThis\.(?:set|clear|queue|process)\w*/g,
+  /\b(?:process|(?:set|clear)(?:Timeout|Interval|Immediate)|queueMicrotask)\b(?=[^{}]*\} = globalThis)/g,
+];
+const HOSTS = ['node.ts', 'worker.ts'];
+/** What is named elsewhere all the same, and why it may be. */
+const EXCEPTIONS: Record<string, string> = {
+  'host.ts: clearInterval(': 'declared, and not called',
+  'host.ts: clearTimeout(': 'declared, and not called',
+  'host.ts: queueMicrotask(': 'declared, and not called',
+  'host.ts: setImmediate(': 'declared, and not called',
+  'host.ts: setInterval(': 'declared, and not called',
+  'host.ts: setTimeout(': 'declared, and not called',
+  'ipc.ts: (process': 'which modules of Node are loaded, for their classes: a fact, and no event',
+  'ipc.ts: process.getBuiltinModule': 'the same',
+  'options.ts: process.execArgv': 'a default: whoever wants other flags gives them',
+};
 
 const root = new URL('../../', import.meta.url);
 const lib = new Map(readdirSync(new URL('lib/', root)).sort().map(name => [name, readFileSync(new URL(`lib/${name}`, root), 'utf8')]));
@@ -89,6 +110,19 @@ describe('lib/', () => {
     for (const [name, text] of lib) assert.match(text, /^\/\/ [A-Z]/, name);
   });
 
+  it('names nothing of the machine but where a host is made, with a few exceptions', () => {
+    const named = new Set<string>();
+    for (const [name, text] of lib) {
+      if (HOSTS.includes(name)) continue;
+      for (const pattern of MACHINE) for (const [what] of codeOf(text).join('\n').matchAll(pattern)) named.add(`${name}: ${what}`);
+    }
+    assert.deepEqual([...named].sort(), Object.keys(EXCEPTIONS));
+  });
+
+  it('names it there: else the patterns of this spec have missed it', () => {
+    for (const pattern of MACHINE) assert.ok(HOSTS.some(name => codeOf(lib.get(name) ?? '').join('\n').search(pattern) !== -1), String(pattern));
+  });
+
   it(`has at most ${MOST_LINES} lines of code`, () => {
     const lines = [...lib.values()].flatMap(codeOf).length;
     assert.ok(lines > 500 && lines <= MOST_LINES, `${lines} lines`);
@@ -103,8 +137,9 @@ describe('pool.ts and program.ts', () => {
 });
 
 describe('interrupt.ts', () => {
-  it('imports nothing of ours but the clock', () => {
-    assert.deepEqual(reach('interrupt.ts', () => true), ['interrupt.ts', 'time.ts']);
+  it('imports nothing of ours but the seam, and nothing of that is left when it runs', () => {
+    assert.deepEqual(reach('interrupt.ts', () => true), ['host.ts', 'interrupt.ts', 'options.ts']);
+    assert.deepEqual(reach('interrupt.ts', ({ isType }) => !isType), ['interrupt.ts']);
   });
 });
 

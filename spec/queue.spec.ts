@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { Session } from 'node:inspector/promises';
 import { describe, it } from 'node:test';
+import { node } from '../lib/node.ts';
 import { deferred, Fifo, JobQueue, ResultQueue } from '../lib/queue.ts';
 import type { Result } from '../lib/types.ts';
 
@@ -166,7 +167,7 @@ interface Waiting { job: number }
 /** A queue, and how often it told its owner that something changed. */
 function jobQueue(capacity: number): { queue: JobQueue<number, Waiting>; changes: () => number } {
   let changes = 0;
-  const queue = new JobQueue<number, Waiting>(capacity, { admit: job => ({ job }), changed: () => { changes++; }, awaited: () => () => false });
+  const queue = new JobQueue<number, Waiting>(node, capacity, { admit: job => ({ job }), changed: () => { changes++; }, awaited: () => () => false });
   return { queue, changes: () => changes };
 }
 
@@ -229,7 +230,7 @@ describe('JobQueue.put()', () => {
   });
 
   it('takes undefined and null for jobs, as any value', () => {
-    const queue = new JobQueue<unknown, { job: unknown }>(2, { admit: job => ({ job }), changed: () => {}, awaited: () => () => false });
+    const queue = new JobQueue<unknown, { job: unknown }>(node, 2, { admit: job => ({ job }), changed: () => {}, awaited: () => () => false });
     void queue.put(undefined);
     void queue.put(null);
     assert.deepEqual([queue.shift(), queue.shift()], [{ job: undefined }, { job: null }]);
@@ -237,7 +238,7 @@ describe('JobQueue.put()', () => {
 
   it('tells the owner when the job is in the queue', () => {
     const sizes: number[] = [];
-    const queue: JobQueue<number, Waiting> = new JobQueue(1, { admit: job => ({ job }), changed: () => { sizes.push(queue.size); }, awaited: () => () => false });
+    const queue: JobQueue<number, Waiting> = new JobQueue(node, 1, { admit: job => ({ job }), changed: () => { sizes.push(queue.size); }, awaited: () => () => false });
     void queue.put(0);
     void queue.put(1);
     assert.deepEqual(sizes, [1, 2]);
@@ -420,13 +421,13 @@ describe('JobQueue.putAll()', () => {
   });
 
   it('resolves to its count when the iterable itself closes the queue at its end', async () => {
-    const queue = new JobQueue<number, { job: number }>(1, { admit: job => ({ job }), changed: () => {}, awaited: () => () => false });
+    const queue = new JobQueue<number, { job: number }>(node, 1, { admit: job => ({ job }), changed: () => {}, awaited: () => () => false });
     assert.equal(await queue.putAll((function* () { yield 1; queue.close(); })()), 1);
   });
 
   it('rejects with a TypeError when a step of the iterator is none', async () => {
     for (const step of [undefined, 5]) {
-      const queue = new JobQueue<number, { job: number }>(1, { admit: job => ({ job }), changed: () => {}, awaited: () => () => false });
+      const queue = new JobQueue<number, { job: number }>(node, 1, { admit: job => ({ job }), changed: () => {}, awaited: () => () => false });
       const broken = { [Symbol.asyncIterator]: () => ({ next: async () => step }) };
       // @ts-expect-error It does not compile either.
       await assert.rejects(queue.putAll(broken), /TypeError: Cannot put all jobs as `next\(\)` of the iterator must give an object: received (undefined|5)/);
@@ -434,7 +435,7 @@ describe('JobQueue.putAll()', () => {
   });
 
   it('resolves to its count though the iterable throws while it is closed, as the queue ends', async () => {
-    const queue = new JobQueue<number, { job: number }>(1, { admit: job => ({ job }), changed: () => {}, awaited: () => () => false });
+    const queue = new JobQueue<number, { job: number }>(node, 1, { admit: job => ({ job }), changed: () => {}, awaited: () => () => false });
     const putting = queue.putAll((function* () { try { for (;;) yield 1; } finally { throw new RangeError('at its end'); } })());
     ended(queue);
     assert.equal(await putting, 2);

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { node } from '../lib/node.ts';
 import { Source } from '../lib/source.ts';
 
 const never = (): Promise<never> => new Promise(() => {});
@@ -13,14 +14,14 @@ function noting(next: () => Promise<IteratorResult<number, unknown>>): { source:
     next: () => { calls.push('next'); return next(); },
     return: async () => { calls.push('return'); return { done: true as const, value: undefined }; },
   };
-  return { source: new Source<number>({ [Symbol.asyncIterator]: () => noted }, 'try', 'attempt'), calls };
+  return { source: new Source<number>(node, { [Symbol.asyncIterator]: () => noted }, 'try', 'attempt'), calls };
 }
 
 describe('Source', () => {
   it('gives the steps of a plain iterator at once, those of an async one later', async () => {
-    const plain = new Source([7], 'try', 'attempt');
+    const plain = new Source(node, [7], 'try', 'attempt');
     assert.deepEqual([plain.next(), plain.next()], [{ done: false, value: 7 }, { done: true, value: undefined }]);
-    const later = new Source((async function* () { yield 7; })(), 'try', 'attempt').next();
+    const later = new Source(node, (async function* () { yield 7; })(), 'try', 'attempt').next();
     assert.ok(later instanceof Promise);
     assert.deepEqual(await later, { done: false, value: 7 });
   });
@@ -31,7 +32,7 @@ describe('Source', () => {
   });
 
   it('says whose words a TypeError is in', () => {
-    assert.throws(() => Reflect.construct(Source, [5, 'try', 'attempt']), { name: 'TypeError', message: 'Cannot try as `attempt` takes an iterable or async iterable: received number' });
+    assert.throws(() => Reflect.construct(Source, [node, 5, 'try', 'attempt']), { name: 'TypeError', message: 'Cannot try as `attempt` takes an iterable or async iterable: received number' });
   });
 
   it('ends the wait for a value that never comes when it is closed, and closes the iterator once', async () => {
@@ -63,7 +64,7 @@ describe('Source', () => {
       assert.deepEqual(calls, ['next']);
     }
     let isClosed = false;
-    const throws = new Source<number>({ [Symbol.iterator]: () => ({ next: () => { throw new Error('broken'); }, return: () => { isClosed = true; return { done: true, value: 0 }; } }) }, 'try', 'attempt');
+    const throws = new Source<number>(node, { [Symbol.iterator]: () => ({ next: () => { throw new Error('broken'); }, return: () => { isClosed = true; return { done: true, value: 0 }; } }) }, 'try', 'attempt');
     assert.throws(() => throws.next(), /broken/);
     throws.close();
     assert.equal(isClosed, false);
@@ -73,6 +74,6 @@ describe('Source', () => {
     const { source, calls } = noting(never);
     source.close();
     assert.deepEqual(calls, ['return']);
-    new Source([1], 'try', 'attempt').close();
+    new Source(node, [1], 'try', 'attempt').close();
   });
 });

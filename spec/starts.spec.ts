@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { WorkerStartError } from 'drainpool';
+import { node } from '../lib/node.ts';
 import { Starts } from '../lib/starts.ts';
 import type { Death } from './fixtures/dies-in-vain.ts';
 import { limited } from './support/faults.ts';
@@ -113,7 +114,7 @@ describe('Starts', () => {
   const death = (round: number, livedMs = 0): { round: number; wasReady: boolean; livedMs: number } => ({ round, wasReady: false, livedMs });
 
   it('begins anew with a worker that had lived for a minute', () => {
-    const starts = new Starts([], () => {});
+    const starts = new Starts(node, [], () => {});
     for (let nth = 0; nth < 20; nth++) {
       assert.equal(starts.died(death(starts.round, 60_001), 'SIGKILL'), false);
       assert.equal(starts.streak, 1);
@@ -122,7 +123,7 @@ describe('Starts', () => {
   });
 
   it('counts refusals of the machine anew where a worker came or went', () => {
-    const starts = new Starts([], () => {});
+    const starts = new Starts(node, [], () => {});
     for (let nth = 0; nth < 4; nth++) {
       for (let tries = 0; tries < 5; tries++) assert.equal(starts.refused(false), true);
       starts.hasRoom();
@@ -133,7 +134,7 @@ describe('Starts', () => {
   });
 
   it('tries again at once after an interrupt signal, and twenty times in a row', () => {
-    const starts = new Starts(['SIGINT', 'SIGUSR2'], () => {});
+    const starts = new Starts(node, ['SIGINT', 'SIGUSR2'], () => {});
     for (let nth = 1; nth < 20; nth++) {
       assert.equal(starts.died(death(starts.round), 'SIGUSR2'), false);
       assert.equal(starts.arePaused, false);
@@ -144,7 +145,7 @@ describe('Starts', () => {
   it('counts those of one round once, and begins anew after progress', async () => {
     let resume = (): void => {};
     const resumed = new Promise<void>(resolve => { resume = resolve; });
-    const starts = new Starts([], resume);
+    const starts = new Starts(node, [], resume);
     for (let nth = 0; nth < 10; nth++) assert.equal(starts.died(death(0), null), false);
     assert.deepEqual([starts.round, starts.streak, starts.arePaused], [1, 1, true]);
     const hold = globalThis.setTimeout(() => {}, 60_000); // its own timer holds no event loop
