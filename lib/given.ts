@@ -9,7 +9,7 @@ import type { Entry } from './job.ts';
 
 /** The jobs without a result of a worker that is gone. */
 export interface Leftovers<Job> {
-  /** The one that had started, where it is known. */
+  /** These had started: the one that it was at, or those of which it said so itself. */
   started: Entry<Job>[];
   /** May have started, each of them. */
   suspects: Entry<Job>[];
@@ -110,7 +110,7 @@ export class Given<Job> {
     const ofFirst = wasReady && this.#messages[0] !== undefined ? this.#messages[0].length - this.#answered : 0;
     const count = this.started ?? (hasPut ? 1 : ofFirst);
     const jobs = this.#takeAll();
-    const started = count === 1 ? jobs.splice(0, 1) : [];
+    const started = count === 1 || this.started !== undefined ? jobs.splice(0, count) : [];
     const suspects = jobs.splice(0, isBroken ? Infinity : count - started.length);
     return { started, suspects, unstarted: [...jobs, ...this.#crossing] };
   }

@@ -250,10 +250,19 @@ class Program {
    */
   #exiting(): void {
     if (this.#phase !== 'left') {
-      if (this.#outcomes.length > 0 && !this.#channel.hasLarge) void this.#takeResults()();
+      this.#dropFromLargeOn();
+      if (this.#outcomes.length > 0) void this.#takeResults()();
       void this.#channel.send({ type: 'exiting', started: this.#started, failed: this.#late !== undefined, error: packReason(this.#late?.error) });
     }
     this.#lookedMs = LONG_AGO;
+  }
+
+  /** A large value cannot be sent any more, nor can what follows it: results are told from their order. */
+  #dropFromLargeOn(): void {
+    const large = this.#outcomes.findIndex(isLarge);
+    if (large === -1) return;
+    this.#outcomes.length = large;
+    this.#settled = this.#outcomes.filter(outcome => !isPut(outcome)).length;
   }
 
   // ---- Results
@@ -565,6 +574,16 @@ function usable(exports: Record<string, unknown>): Usable {
   if (isFunction<Loop>(loop)) return { kind: 'loop', loop, setup, teardown };
   const found = Object.keys(exports).join(', ');
   throw new TypeError(`Cannot use the worker module as it must export a default function or a function \`worker\`: found ${found === '' ? 'no exports' : found}`);
+}
+
+/** Whether it is one of a loop's values, which does not end a job. */
+const isPut = (outcome: JobOutcome): boolean => typeof outcome === 'object' && outcome !== null && 'value' in outcome;
+
+/** Whether its bytes go ahead of its message. */
+function isLarge(outcome: JobOutcome): boolean {
+  if (typeof outcome !== 'object' || outcome === null || outcome instanceof Uint8Array) return false;
+  if ('next' in outcome) return outcome.next !== 'plain';
+  return 'rejected' in outcome ? isLarge(outcome.rejected) : 'value' in outcome && isLarge(outcome.value);
 }
 
 function isFunction<F extends (...args: never[]) => unknown>(value: unknown): value is F {

@@ -88,6 +88,8 @@ export class WorkerProcess<Job> {
   #isUnneeded = false;
   readonly #startedMs: number;
   #heardMs: number;
+  /** How many jobs had started, as its last word says. */
+  #startedAtExit: number | undefined;
   #cause: unknown;
   #thrown: { error: unknown } | undefined;
   /** The job of a loop that put a value which cannot be read: it is rejected when it is done. */
@@ -364,6 +366,7 @@ export class WorkerProcess<Job> {
   }
 
   #hear(message: ToParent | PieceMessage | undefined): void {
+    this.#startedAtExit = undefined; // a job has only emitted 'exit': the worker lives on
     this.#heardMs = this.#host.now();
     try {
       if (!this.#isBroken) this.#understand(message); // else nothing that it says counts any more
@@ -409,7 +412,7 @@ export class WorkerProcess<Job> {
         this.#endWithin(this.#graceMs);
         break;
       case 'exiting':
-        this.#given.started = message.started;
+        this.#startedAtExit = message.started;
         this.#cause = this.#channel.readReason(message.error);
         if (message.failed) this.#thrown = { error: this.#cause };
         break;
@@ -533,6 +536,7 @@ export class WorkerProcess<Job> {
   #goneOnce(): void {
     if (this.#exit === undefined || this.#isChannelOpen || this.#isGone) return;
     this.#isGone = true;
+    this.#given.started = this.#startedAtExit ?? this.#given.started;
     this.#callOffKill();
     this.#callOffReading();
     this.#callOffTimeout();

@@ -51,6 +51,16 @@ describe('a worker that', { concurrency: 2 }, () => {
     await nobodyIsLeft();
   });
 
+  it('only emits \'exit\', and lives on, is charged with the job that kills it later', limited, async t => {
+    const { stdio, nobodyIsLeft } = words(t);
+    const pool = poolOf<Faults>(t, 'faults', { workers: 1, chunkSize: 1, stdio });
+    for (const job of [{ fault: 'emit exit' }, { good: 1 }, { signal: 'SIGSEGV' as const }, { good: 2 }]) void pool.jobs.put(job);
+    const { report, results } = await finish(pool);
+    assert.deepEqual(results.map(({ status }) => status), ['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
+    assert.deepEqual(report.workers.map(({ signal }) => signal), ['SIGSEGV', null]);
+    await nobodyIsLeft();
+  });
+
   it('breaks the protocol may have started all that it was given: nothing of that is pending', limited, async t => {
     const folder = mkdtempSync(join(tmpdir(), 'drainpool-'));
     t.after(() => rmSync(folder, { recursive: true }));

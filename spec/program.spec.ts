@@ -16,10 +16,12 @@ class Hosted {
   /** The types of the messages that it has sent, and what became of jobs. */
   readonly said: string[] = [];
   readonly outcomes: unknown[] = [];
+  /** How many jobs had started, each time that it said so. */
+  readonly started: number[] = [];
   #hasEnded = false;
   readonly #listeners: Record<string, (value?: unknown) => void> = {};
 
-  constructor(exports: Record<string, unknown>) {
+  constructor(exports: Record<string, unknown>, sizes = SIZES) {
     const on = (event: string, listener: (...args: unknown[]) => void): void => { this.#listeners[event] = listener; };
     const host: WorkerHost = {
       now: performance.now.bind(performance),
@@ -28,15 +30,16 @@ class Hosted {
       endpoint: {
         on,
         send: (message, _handle, _options, callback) => {
-          const [, { type, outcomes = [] }] = Object(message);
+          const [, { type, outcomes = [], started }] = Object(message);
           if (this.#hasEnded) return false;
           this.said.push(type);
           this.outcomes.push(...outcomes);
+          if (started !== undefined) this.started.push(started);
           setImmediate(() => { if (!this.#hasEnded) callback(null); });
           return true;
         },
       },
-      sizes: SIZES,
+      sizes,
       tokens: { incoming: 'in', outgoing: 'out' },
       load: () => Promise.resolve(exports),
       on,
@@ -88,6 +91,31 @@ describe('runProgram()', () => {
     assert.deepEqual(host.outcomes, [1]);
     assert.deepEqual(host.said, ['ready', 'results', 'exiting']);
     assert.equal(host.exitCode, 7);
+  });
+
+  it('still sends the results up to the first large one when a job ends the process, and says how many jobs had started', async () => {
+    const host: Hosted = new Hosted({ default: (n: number) => {
+      if (n === 2) queueMicrotask(() => host.exit(7));
+      return n === 2 ? { text: Buffer.alloc(3000), isPacked: true } : n;
+    } }, { ...SIZES, ahead: 1000, whole: 2000 });
+    await host.work(1, 2, 3);
+    assert.deepEqual(host.outcomes, [1]);
+    assert.deepEqual(host.said, ['ready', 'results', 'exiting']);
+    assert.deepEqual(host.started, [1]);
+  });
+
+  it('still sends the values of a loop up to the first large one', async () => {
+    const host: Hosted = new Hosted({ worker: async (jobs: AsyncIterable<number>, results: { put(value: unknown): Promise<void> }) => {
+      for await (const _ of jobs) {
+        void results.put('small');
+        void results.put({ text: Buffer.alloc(3000) });
+        void results.put('behind it');
+        host.exit(7);
+      }
+    } }, { ...SIZES, ahead: 1000, whole: 2000 });
+    await host.work(1, 2);
+    assert.deepEqual(host.outcomes.slice(0, 1), [{ value: 'small', id: 0 }]);
+    assert.deepEqual(host.started, [1]);
   });
 
   it('gives no job, and no end of jobs, to a loop that has ended the process', async () => {
