@@ -81,6 +81,8 @@ export interface Host extends Clock {
   startWorker(args: readonly string[], options: Pick<Settings, 'stdio' | 'env' | 'cwd' | 'execArgv' | 'ownGroup'>): Child;
   /** Starts a shell that runs a script, in a session of its own. @throws as `startWorker` does. */
   startShell(path: string, script: string): Shell;
+  /** What must be so if the library is right: the simulator fails where it is not, Node does not look. */
+  assert(isSo: boolean, what: string): void;
   /** What nobody can guess: marks the messages of one direction. */
   token(): string;
   /** Calls back at each signal, until the function that it returns is called. All who ask share one listener of the process. */

@@ -30,6 +30,7 @@ export const node: Host = {
   sizes: SIZES,
   startWorker,
   startShell,
+  assert: () => {},
   token: randomUUID,
   onSignal,
 };

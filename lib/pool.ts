@@ -540,6 +540,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /** In front of all that waits. Once the pool has ended nothing waits any more: then it is pending, or lost if it may have started. */
   #putBack(entry: Entry<JobOf<Module>>): void {
+    this.#host.assert(entry.state !== 'over', 'what has its fate does not wait again');
     if (this.#end !== undefined) return this.#ledger.overtaken([entry], 'pending', this.#end);
     entry.state = 'waiting';
     (entry.caller === null ? this.#queue : this.#calls).putBack(entry);
@@ -732,6 +733,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#holdEventLoop(false);
     if (this.#phase === 'gone') return;
     this.#phase = 'gone';
+    this.#host.assert(this.#workers.size === 0 && this.#waitingCount === 0, 'nothing waits, and nobody is there, when the pool is gone');
     this.#starts.end();
     this.#host.clearTimeout(this.#evenOutTimer);
     this.#callOffJudgement();

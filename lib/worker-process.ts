@@ -94,9 +94,11 @@ export class WorkerProcess<Job> {
   #thrown: { error: unknown } | undefined;
   /** The job of a loop that put a value which cannot be read: it is rejected when it is done. */
   #unread: { entry: Entry<Job>; error: unknown } | undefined;
-  #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | undefined;
+  #exit: Pick<WorkerReport, 'exitCode' | 'signal'> | undefined;
   #isChannelOpen = true;
   #isGone = false;
+  /** How many messages of jobs have not left yet, for all that is known. */
+  #sending = 0;
   #killAtMs = Infinity;
   #callOffKill = (): void => {};
   #callOffReading = (): void => {};
@@ -212,6 +214,7 @@ export class WorkerProcess<Job> {
         break;
       }
     }
+    this.#host.assert(this.#phase === 'ready' && !this.isLeaving, 'jobs go to workers that are ready, and are not told to leave');
     const [first] = entries;
     if (first === undefined) this.#mindIdleness(); // none could be cloned: it still has nothing to do
     else {
@@ -337,8 +340,11 @@ export class WorkerProcess<Job> {
 
   /** From here on its jobs may be started. */
   #hand(message: JobsMessage, entries: Entry<Job>[]): void {
+    this.#host.assert(this.#told !== 'stop', 'no jobs follow a stop');
     this.#given.hand(entries);
+    this.#sending++;
     void this.#channel.send(message).then(hasLeft => {
+      this.#sending--;
       if (!hasLeft) this.#given.notSent(entries); // its end will be heard soon
     });
     const [entry] = entries;
@@ -533,16 +539,23 @@ export class WorkerProcess<Job> {
     this.#goneOnce();
   }
 
+  /** Of a message that was sent to one that is dead already Node says so two turns later at the most: until then it is not clear what may have started. */
   #goneOnce(): void {
     if (this.#exit === undefined || this.#isChannelOpen || this.#isGone) return;
     this.#isGone = true;
+    const exit = this.#exit;
+    if (this.#sending === 0) this.#tellGone(exit);
+    else this.#host.setImmediate(() => this.#host.setImmediate(() => this.#tellGone(exit)));
+  }
+
+  #tellGone(exit: Pick<WorkerReport, 'exitCode' | 'signal'>): void {
     this.#given.started = this.#startedAtExit ?? this.#given.started;
     this.#callOffKill();
     this.#callOffReading();
     this.#callOffTimeout();
     this.#host.clearTimeout(this.#idleTimer);
     const thrown = this.#thrown === undefined ? {} : { error: this.#thrown.error };
-    const report = { pid: this.pid, ...this.#exit, jobs: this.#given.answeredTotal, ...thrown };
+    const report = { pid: this.pid, ...exit, jobs: this.#given.answeredTotal, ...thrown };
     this.#owner.gone(this, { ...this.#given.leftovers(this.wasReady, this.#isBroken), cause: this.#cause, report });
   }
 }

@@ -1,0 +1,381 @@
+// The oracle: books of its own, by the identity of jobs, and what must be true of them. It believes nothing that the pool counts: it
+// knows what really ran, and when, and compares what the pool says became of it.
+
+import { JobLostError, JobTimeoutError, WorkerExitError, WorkerStartError } from '../../lib/errors.ts';
+import type { PoolReport, Result } from '../../lib/types.ts';
+import type { SimHost, SimWorker } from './hosts.ts';
+import type { Machine } from './machine.ts';
+import type { Plan } from './plan.ts';
+import { jobOf, keyOf, signed } from './work.ts';
+
+interface Start {
+  key: number;
+  attempt: number;
+  worker: SimWorker;
+  atMs: number;
+  endedMs: number;
+  how: 'runs' | 'returned' | 'threw';
+  /** Its worker was told to stop before it began. */
+  isLate: boolean;
+}
+
+export type Via = 'put' | 'putAll' | 'run' | 'map';
+
+/** One job, as its caller knows it. */
+interface Account {
+  via: Via;
+  /** Under which id the pool knows it, where the caller can tell. */
+  id: number | undefined;
+  /** Whether the pool took it; undefined where the caller cannot know. */
+  isTaken: boolean | undefined;
+  /** In the order in which they were heard: values, a rejection. */
+  fates: { status: 'fulfilled' | 'rejected'; what: unknown }[];
+  timeoutMs: number | undefined;
+  /** Its signal was aborted, or its map was left. */
+  isCalledOff: boolean;
+}
+
+/** Behind a fault it may take so long, whatever else: SILENCE_MS and ANSWER_MS of the pool, and what `deadline` grants. */
+const SLACK_MS = 6000;
+/** A job that returns so long after its worker read `stop` is still in time: less than what the worker grants. */
+const SETTLE_MS = 25;
+/** A large value of a job may be on its way for so long when its time is up. */
+const LATE_MS = 250;
+/** Step 2 comes at the latest so long after step 1. */
+const STEP_2_MS = 700;
+/** SIGKILL, and all is heard of it. */
+const SOON_MS = { calm: 1500, lively: 2000, wild: 8000 };
+/** Of workers that died in vain, before a pool fails. */
+const FEWEST_ROUNDS = 3;
+
+export class Books {
+  readonly #machine: Machine;
+  readonly #plan: Plan;
+  readonly #starts: Start[] = [];
+  readonly accounts = new Map<number, Account>();
+  /** The first moment at which nothing may be given any more. */
+  endMs = Infinity;
+  /** How often it was asked to end. */
+  ends = 0;
+  blockedMs = 0;
+  /** When a job started or ended last. */
+  lastMs = 0;
+  /** No value goes another way than in its message. */
+  readonly #areSmall: boolean;
+  /** Nothing is late. */
+  readonly #isPunctual: boolean;
+  #pressedMs = -Infinity;
+  /** Presses while it finished what ran: the first of them terminates it. */
+  #steps = 0;
+  /** By `terminate()`, say. */
+  isTerminating = false;
+  /** When it was told to end at once. */
+  #killedMs = Infinity;
+  /** The shortest and the longest grace that were asked for. */
+  graceMs: number;
+  longestGraceMs: number;
+  goneMs = Infinity;
+  readonly #stops = new Map<SimWorker, number>();
+  /** Large values of a job are on their way to these since before the end. */
+  readonly #crossing = new Set<SimWorker>();
+  #heardMs = 0;
+  /** No map was left, and none failed: all that was fulfilled must have been seen. */
+  areMapsWhole = true;
+  /** The first stop. */
+  #failedMs = Infinity;
+  readonly #terms = new Map<SimWorker, number>();
+
+  constructor(machine: Machine, plan: Plan) {
+    this.#machine = machine;
+    this.#plan = plan;
+    this.#areSmall = plan.jobs.every(({ jobBytes, valueBytes }) => jobBytes + valueBytes < 100);
+    this.#isPunctual = plan.weather !== 'wild' && plan.steps.every(step => step.do !== 'block' && step.do !== 'stop');
+    this.graceMs = this.longestGraceMs = plan.options.graceMs ?? 5000;
+  }
+
+  // ---- What happens
+
+  started(worker: SimWorker, key: number, attempt: number): void {
+    const atMs = worker.actor.now();
+    this.lastMs = this.#machine.nowMs;
+    this.#machine.say(worker.name, () => `starts job ${key}, attempt ${attempt}`);
+    this.#starts.push({ key, attempt, worker, atMs, endedMs: Infinity, how: 'runs', isLate: worker.stopReadMs <= atMs });
+  }
+
+  ended(worker: SimWorker, key: number, attempt: number, how: 'returned' | 'threw'): void {
+    this.#machine.say(worker.name, () => `job ${key} ${how}`);
+    const start = this.#starts.findLast(each => each.worker === worker && each.key === key && each.attempt === attempt);
+    if (start === undefined) return this.#machine.fail(`job ${key} ended without having started`);
+    this.lastMs = this.#machine.nowMs;
+    start.endedMs = worker.actor.now();
+    start.how = how;
+  }
+
+  /** A message has left a worker. */
+  leftWorker(worker: SimWorker, message: unknown, sentMs: number): void {
+    if (typeof message !== 'object' || message === null || !('type' in message)) return;
+    if (message.type === 'exiting') worker.saidMs = sentMs;
+    if (message.type === 'stopping') worker.stoppingMs = sentMs;
+    if (!('outcomes' in message) || !Array.isArray(message.outcomes)) return;
+    for (const outcome of message.outcomes) {
+      const value: unknown = outcome instanceof Object && 'rejected' in outcome ? outcome.rejected : outcome instanceof Object && 'value' in outcome ? outcome.value : outcome;
+      if (typeof value === 'number') worker.left.push({ sign: value, sentMs });
+    }
+  }
+
+  /** A message has left for a worker. */
+  leftPool(worker: SimWorker, message: unknown): void {
+    if (!(message instanceof Object && 'firstId' in message && 'jobs' in message && Array.isArray(message.jobs))) return;
+    worker.given.push(message.jobs.map((_, i) => Number(message.firstId) + i));
+  }
+
+  /** The pool sends a message. */
+  sent(worker: SimWorker, message: unknown): void {
+    const type = typeof message === 'object' && message !== null && 'type' in message ? message.type : undefined;
+    const nowMs = this.#machine.nowMs;
+    this.#machine.say('pool', () => `sends ${worker.name} ${show(message)}`);
+    this.#machine.met.add(`sent ${String(type)}`);
+    if (!worker.actor.isAlive) return;
+    const wasUnderWay = this.#plan.options.interruptPolicy === 'finish' && this.#crossing.has(worker);
+    if (type === 'piece' && this.endMs >= nowMs) this.#crossing.add(worker);
+    if (type === 'jobs') this.#crossing.delete(worker);
+    if (type === 'jobs' && this.endMs <= nowMs && !wasUnderWay) this.#machine.fail(`${worker.name} was given jobs after the end at ${this.endMs.toFixed(2)} ms`);
+    if (type === 'stop') {
+      this.#stops.set(worker, nowMs);
+      this.#failedMs = Math.min(this.#failedMs, nowMs);
+    }
+  }
+
+  /** The pool reads a message. */
+  heard(worker: SimWorker, message: unknown): void {
+    this.#machine.say('pool', () => `hears of ${worker.name}: ${show(message)}`);
+    this.#heardMs = this.#machine.nowMs;
+    if (!(message instanceof Object && 'type' in message)) return;
+    if (message.type === 'stopping') worker.hasSaidStopping = true;
+    if (message.type === 'given-back' && 'jobs' in message) for (let count = Number(message.jobs); count > 0; count--) {
+      worker.given.at(-1)?.pop();
+      if (worker.given.at(-1)?.length === 0) worker.given.pop();
+    }
+    if ('outcomes' in message && Array.isArray(message.outcomes)) worker.answered += message.outcomes.filter(outcome => !(outcome instanceof Object && 'value' in outcome)).length;
+  }
+
+  /** The pool sends a signal. */
+  killed(worker: SimWorker, signal: NodeJS.Signals): void {
+    const nowMs = this.#machine.nowMs;
+    this.#machine.say('pool', () => `sends ${signal} to ${worker.name}`);
+    this.#machine.met.add(`sent ${signal}`);
+    const stoppedMs = this.#stops.get(worker);
+    const { timeoutMs, idleTimeoutMs } = this.#plan.options;
+    const isPure =  this.ends === 1 && this.#plan.options.interruptPolicy !== 'finish' && timeoutMs === undefined && idleTimeoutMs === undefined &&
+      ![...this.accounts.values()].some(account => account.timeoutMs !== undefined || account.isCalledOff) && stoppedMs !== undefined && stoppedMs >= this.endMs && worker.actor.isAlive;
+    if (signal === 'SIGTERM') {
+      this.#terms.set(worker, nowMs);
+      if (isPure && worker.hasSaidStopping) this.#machine.fail(`${worker.name} got SIGTERM though it had answered`);
+      if (isPure && nowMs - this.#heardMs < 49.999 && nowMs - stoppedMs < 499) this.#machine.fail(`${worker.name} got SIGTERM ${(nowMs - this.#heardMs).toFixed(2)} ms after a word of another one`);
+      if (isPure && nowMs - stoppedMs < 49.999) this.#machine.fail(`${worker.name} got SIGTERM ${(nowMs - stoppedMs).toFixed(2)} ms after stop`);
+    } else if (signal === 'SIGKILL' && isPure && this.#areSmall && nowMs - stoppedMs > STEP_2_MS + this.blockedMs && !this.#terms.has(worker) && !worker.hasSaidStopping && worker.given.flat().length > worker.answered) {
+      this.#machine.fail(`${worker.name} did not answer stop, and got SIGKILL without SIGTERM before`);
+    } else if (signal === 'SIGKILL' && isPure && nowMs - stoppedMs < this.graceMs - 0.001) {
+      this.#machine.fail(`${worker.name} got SIGKILL ${(nowMs - stoppedMs).toFixed(2)} ms after stop: it has ${this.graceMs}`);
+    }
+  }
+
+  /** A press counts where the last one is not just before it. From where the pool is each takes the next step: the last is SIGKILL. */
+  pressed(): void {
+    const nowMs = this.#machine.nowMs;
+    if (nowMs - this.#pressedMs <= 100) return;
+    this.#pressedMs = nowMs;
+    if (nowMs - this.endMs < 1) return; // one that was pressed in the turn of another end may count as the same
+    const steps = this.#plan.options.interruptPolicy === 'finish' && !this.isTerminating ? ++this.#steps : 2;
+    if (this.endMs !== Infinity && steps >= 2) this.mustBeGoneSoon();
+  }
+
+  mustBeGoneSoon(afterMs = 0): void {
+    this.#killedMs = Math.min(this.#killedMs, this.#machine.nowMs + afterMs);
+  }
+
+  submit(key: number, via: Via, timeoutMs = this.#plan.options.timeoutMs): Account {
+    const account: Account = { via, id: undefined, isTaken: undefined, fates: [], timeoutMs, isCalledOff: false };
+    if (this.accounts.has(key)) this.#machine.fail(`the schedule submits job ${key} twice`);
+    this.accounts.set(key, account);
+    return account;
+  }
+
+  /** A result came out of the result queue. */
+  result(result: Result<unknown, unknown>): void {
+    this.fate(keyOf(result.job), result.status, result.status === 'fulfilled' ? result.value : result.reason);
+  }
+
+  fate(key: number, status: 'fulfilled' | 'rejected', what: unknown): void {
+    this.#machine.say('program', () => `gets job ${key}: ${status} ${what instanceof Error ? what.name : String(keyOf(what))}`);
+    const account = this.accounts.get(key);
+    if (account === undefined) return this.#machine.fail(`there is a result of job ${key}, which nobody put`);
+    account.fates.push({ status, what });
+  }
+
+  // ---- What must be true of it
+
+  /** What a process did when it was dead did not happen. */
+  #isReal({ worker, atMs }: Start): boolean {
+    return atMs !== Infinity && atMs <= worker.actor.diedMs;
+  }
+
+  verify(report: PoolReport<unknown>, host: SimHost): void {
+    const fail = (what: string): void => this.#machine.fail(what);
+    const lost = this.#keys(report.lost, 'lost');
+    const pending = this.#keys(report.pending, 'pending');
+    const starts = new Map<number, Start[]>();
+    for (const start of this.#starts) {
+      if (!this.#isReal(start)) continue;
+      if (!this.accounts.has(start.key)) fail(`job ${start.key} was run, and nobody put it`);
+      if (start.isLate) fail(`${start.worker.name} started job ${start.key} after it had read stop`);
+      starts.set(start.key, [...starts.get(start.key) ?? [], start]);
+    }
+    let known = 0;
+    let unknown = 0;
+    let fulfilled = 0;
+    let rejected = 0;
+    let values = 0;
+    for (const [key, account] of this.accounts) {
+      const ran = starts.get(key) ?? [];
+      const ends = [...account.fates.map(({ status }) => status), ...lost.has(key) ? ['lost'] : [], ...pending.has(key) ? ['pending'] : []];
+      if (account.isTaken === false && (ends.some(end => end !== 'rejected') || ran.length > 0)) fail(`job ${key} was refused, and then ${ends.join(', ')}`);
+      if (account.isTaken === false) continue;
+      const isLoop = this.#plan.kind === 'loop';
+      const isSettledUnseen = ends.length === 0 && (isLoop || account.via === 'map');
+      if (ends.length === 0 && account.isTaken === true && !isSettledUnseen) fail(`job ${key} has no fate`);
+      const last = ends.at(-1);
+      if (isLoop ? ends.slice(0, -1).some(end => end !== 'fulfilled') : ends.length > 1) fail(`job ${key} has more than one fate: ${ends.join(', ')}`);
+      if (ends.length > 0 || account.isTaken === true) known++;
+      else unknown++;
+      if (isLoop) values += ends.filter(end => end === 'fulfilled').length;
+      if (last === 'fulfilled' && !isLoop) fulfilled++;
+      if (last === 'rejected') rejected++;
+      if (lost.has(key) && ran.length === 0 && account.timeoutMs === undefined && account.id !== undefined && !this.#mayHaveStarted(host, account.id)) fail(`job ${key} is lost, and cannot have been started`);
+      if (pending.has(key) && ran.length > 0) fail(`job ${key} is pending, and was started by ${ran[0]!.worker.name}`);
+      for (const { status, what } of account.fates) this.#judge(key, account, status, what, ran, host);
+      this.#judgeStarts(key, ran, last);
+    }
+    if (report.submitted < known || report.submitted > known + unknown) fail(`${report.submitted} jobs are submitted in the report: there were ${known}`);
+    const sum = report.fulfilled + report.rejected + report.lost.length + report.pending.length;
+    if (sum !== report.submitted) fail(`the report has ${report.submitted} jobs, and ${sum} fates`);
+    const unseen = [...this.accounts.values()].filter(({ via, fates }) => via === 'map' && fates.length === 0).length;
+    if (this.#plan.kind === 'function' && (report.fulfilled < fulfilled || report.fulfilled > fulfilled + (this.areMapsWhole ? 0 : unseen))) fail(`${report.fulfilled} jobs are fulfilled in the report: there were ${fulfilled}`);
+    if (report.rejected < rejected || report.rejected > rejected + unseen) fail(`${report.rejected} jobs are rejected in the report: there were ${rejected}`);
+    if (this.#plan.kind === 'loop' && report.values !== values) fail(`${report.values} values are in the report: there were ${values}`);
+    this.#judgeWorkers(host);
+    const soonMs = this.goneMs - this.#killedMs;
+    if (soonMs > SOON_MS[this.#plan.weather] + this.blockedMs) fail(`it was told to end at once, and took ${soonMs.toFixed(0)} ms`);
+    if (report.error !== null && /in a row/.test(report.error.message)) this.#judgeFailure(host);
+    if (this.endMs !== Infinity && this.#plan.options.interruptPolicy !== 'finish') {
+      const tookMs = this.goneMs - this.endMs;
+      const mostMs = 2 * this.longestGraceMs + SLACK_MS + this.blockedMs;
+      if (tookMs > mostMs) fail(`the end took ${tookMs.toFixed(0)} ms: at most ${mostMs.toFixed(0)} were to be expected`);
+    }
+  }
+
+  #keys(jobs: unknown[], name: string): Set<number> {
+    const keys = new Set<number>();
+    for (const job of jobs) {
+      const key = keyOf(job);
+      if (keys.has(key)) this.#machine.fail(`job ${key} is ${name} twice`);
+      if (!this.accounts.has(key)) this.#machine.fail(`job ${key} is ${name}, and nobody put it`);
+      keys.add(key);
+    }
+    return keys;
+  }
+
+  #judge(key: number, account: Account, status: 'fulfilled' | 'rejected', what: unknown, ran: Start[], host: SimHost): void {
+    const fail = (why: string): void => this.#machine.fail(`job ${key} was ${status}, ${why}`);
+    if (status === 'fulfilled') {
+      const sign = keyOf(what);
+      if (jobOf(sign) !== key) return fail(`with the value of job ${jobOf(sign)}`);
+      const from = ran.filter(each => signed(key, each.attempt) === sign);
+      if (from.length === 0) fail('and the attempt that it comes from never started');
+      else if (this.#plan.kind === 'function' && !from.some(({ how, endedMs, worker }) => how === 'returned' && endedMs <= worker.actor.diedMs)) fail('and had not returned');
+    } else if (typeof what === 'number') {
+      if (this.#plan.kind === 'function' && !ran.some(each => signed(key, each.attempt) === what)) fail('by what no attempt threw');
+    } else if (what instanceof WorkerExitError) {
+      const worker = ran.find(each => each.worker.pid === what.pid)?.worker;
+      // One that was killed cannot say that it had not started a job that had left for it.
+      const isLarge = this.#plan.jobs[key]!.jobBytes >= 100; // it may be killed by its size, on its way
+      if (worker === undefined && !isLarge && account.id !== undefined && !this.#mayHaveStarted(host, account.id)) fail(`by the death of process ${what.pid}, which cannot have started it`);
+      if (worker === undefined && what.signal === null) fail(`by the death of process ${what.pid}, which had not started it`);
+      else if (worker?.actor.isAlive === true) fail('by the death of a worker that is alive');
+    } else if (what instanceof JobTimeoutError) {
+      this.#machine.met.add('a timeout');
+      if (account.timeoutMs === undefined) fail('by a timeout that it does not have');
+    } else if (what instanceof JobLostError) fail('as lost, which is no rejection');
+  }
+
+  /** Whether a worker that was killed, and could not say how far it was, had it in the first message that it had not answered. */
+  #mayHaveStarted({ workers }: SimHost, id: number): boolean {
+    return workers.some(worker => {
+      if (worker.deathSignal === null && worker.saidMs <= worker.actor.diedMs) return false;
+      let answered = worker.answered;
+      for (const ids of worker.given) {
+        if (answered < ids.length) return ids.indexOf(id) >= answered;
+        answered -= ids.length;
+      }
+      return false;
+    });
+  }
+
+  #judgeStarts(key: number, ran: Start[], end: string | undefined): void {
+    const fail = (why: string): void => this.#machine.fail(`job ${key} ${why}`);
+    const { options, kind } = this.#plan;
+    const account = this.accounts.get(key)!;
+    for (const [i, start] of ran.entries()) {
+      const next = ran[i + 1];
+      const { actor } = start.worker;
+      const hasReturned = start.how !== 'runs' && start.endedMs <= actor.diedMs;
+      const sign = signed(key, start.attempt);
+      const hasLeft = start.worker.left.some(left => left.sign === sign && left.sentMs <= actor.diedMs);
+      if (start.attempt > 1 + (options.retries ?? 0)) fail(`had attempt ${start.attempt}`);
+      if (next !== undefined) {
+        this.#machine.met.add(next.attempt === start.attempt ? 'a suspect' : 'a retry');
+        if (next.attempt < start.attempt) fail('went back to an earlier attempt');
+        if (next.attempt === start.attempt && start.worker.saidMs <= actor.diedMs) fail(`was started twice, in ${start.worker.name} and ${next.worker.name}, at the same attempt`);
+        if (next.attempt === start.attempt && (options.chunkSize === 1 || options.timeoutMs !== undefined)) fail('was started twice at the same attempt, and travels alone');
+        if (next.attempt === start.attempt && hasLeft) fail('was started again, and its result had left');
+        if (next.atMs < start.atMs) fail('started before an earlier attempt');
+      }
+      const mayBeDropped = account.timeoutMs !== undefined || account.isCalledOff || account.via === 'map' || next !== undefined;
+      if (kind === 'function' && hasLeft && !mayBeDropped && (end === 'lost' || end === 'pending')) fail(`is ${end}, and its result had left its worker`);
+      const wasInTime = hasReturned && start.how === 'returned' && start.endedMs < start.worker.stopReadMs + SETTLE_MS;
+      const couldSay = start.worker.saidMs <= actor.diedMs && start.endedMs < start.worker.stopReadMs && this.#areSmall;
+      if (kind === 'function' && wasInTime && !mayBeDropped && couldSay && end !== 'fulfilled') fail(`is ${end}: it had returned in a worker that said all before it exited`);
+      const tookMs = start.endedMs - start.atMs;
+      if (kind === 'loop' && this.#plan.jobs[key]!.loop === 'goes on' && account.timeoutMs !== undefined && this.#isPunctual && hasReturned && tookMs > account.timeoutMs + LATE_MS && end !== 'rejected') fail(`took ${tookMs.toFixed(0)} ms and is ${end}: it had ${account.timeoutMs}`);
+      if (kind === 'function' && wasInTime && !mayBeDropped && start.worker.leftByItself && end !== 'fulfilled') fail(`is ${end}: it had returned in a worker that left in order`);
+    }
+  }
+
+  /** Workers that die do not fail a pool in which jobs are done. */
+  #judgeFailure({ workers }: SimHost): void {
+    const deaths = workers.map(({ actor }) => actor.diedMs).filter(diedMs => diedMs < this.goneMs).sort((a, b) => b - a);
+    const sinceMs = deaths[FEWEST_ROUNDS - 1] ?? 0;
+    const done = this.#starts.find(start => this.#isReal(start) && start.how !== 'runs' && start.endedMs > sinceMs && start.endedMs < start.worker.actor.diedMs && start.worker.left.some(({ sign, sentMs }) => sign === signed(start.key, start.attempt) && sentMs <= start.worker.actor.diedMs && sentMs < this.#failedMs - 100));
+    if (done !== undefined) this.#machine.fail(`the pool failed, and job ${done.key} was done in between`);
+  }
+
+  #judgeWorkers(host: SimHost): void {
+    const most = this.#plan.options.maxJobsPerWorker ?? Infinity;
+    for (const worker of host.workers) {
+      const jobs = this.#starts.filter(start => start.worker === worker && this.#isReal(start)).length;
+      if (jobs > most) this.#machine.fail(`${worker.name} had ${jobs} jobs: its share is ${most}`);
+      if (worker.actor.isAlive) this.#machine.fail(`${worker.name} is left behind`);
+    }
+  }
+}
+
+export const isStartError = (error: unknown): error is WorkerStartError => error instanceof WorkerStartError;
+
+function show(message: unknown): string {
+  if (typeof message !== 'object' || message === null || !('type' in message)) return String(message);
+  if (message.type === 'jobs' && 'jobs' in message && Array.isArray(message.jobs) && 'firstId' in message) return `jobs, ${message.jobs.length} from id ${String(message.firstId)}`;
+  if (message.type === 'piece' && 'bytes' in message && ArrayBuffer.isView(message.bytes)) return `a piece of ${message.bytes.byteLength} bytes`;
+  if (message.type === 'results' && 'outcomes' in message && Array.isArray(message.outcomes)) return `${message.outcomes.length} results`;
+  if ('started' in message) return `${String(message.type)}, ${String(message.started)} started`;
+  return String(message.type);
+}

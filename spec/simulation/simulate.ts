@@ -1,0 +1,103 @@
+// npm run simulate -- [--seconds N | --schedules N] [--seed S] [--trace] [--mutants [--only WORD]]: plays schedules until one fails, on all cores.
+// With --trace it plays the one of that seed alone, and prints each event.
+
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { findAll } from './mutate.ts';
+import { draw } from './plan.ts';
+import { play } from './play.ts';
+import { describe, shrink } from './shrink.ts';
+
+/** What one thread has played. */
+interface Share {
+  schedules: number;
+  events: number;
+  met: Map<string, number>;
+  failure: { seed: number; text: string } | undefined;
+}
+
+interface Task {
+  firstSeed: number;
+  stride: number;
+  schedules: number;
+  untilMs: number;
+  /** A failure is told as it is, and not made smaller. */
+  raw: boolean;
+}
+
+/** How often a thread says how far it is. */
+const REPORT_EVERY = 200;
+
+async function playAll({ firstSeed, stride, schedules, untilMs, raw }: Task, stop: () => boolean): Promise<Share> {
+  const share: Share = { schedules: 0, events: 0, met: new Map(), failure: undefined };
+  for (let i = 0; i < schedules && Date.now() < untilMs; i++) {
+    const seed = firstSeed + i * stride;
+    const plan = draw(seed);
+    const { events, failure, met } = await play(plan);
+    share.schedules++;
+    share.events += events;
+    for (const name of met) share.met.set(name, (share.met.get(name) ?? 0) + 1);
+    if (failure !== undefined) {
+      share.failure = { seed, text: failure };
+      if (raw) return share;
+      const smallest = await shrink(plan, failure);
+      share.failure = { seed, text: `${failure}\nthe smallest schedule that fails so:\n${describe(smallest.plan)}\n${smallest.failure}` };
+      return share;
+    }
+    if (i % REPORT_EVERY === 0 && stop()) return share;
+  }
+  return share;
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({ options: { seconds: { type: 'string' }, schedules: { type: 'string' }, seed: { type: 'string' }, trace: { type: 'boolean' }, smallest: { type: 'boolean' }, mutants: { type: 'boolean' }, only: { type: 'string' }, threads: { type: 'string' }, raw: { type: 'boolean' } } });
+  const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
+  if (values.trace === true) {
+    let plan = draw(seed);
+    if (values.smallest === true) {
+      const { failure } = await play(plan);
+      if (failure !== undefined) ({ plan } = await shrink(plan, failure));
+      console.log(describe(plan));
+    }
+    const { failure } = await play(plan, line => console.log(line));
+    console.log(failure === undefined ? `seed ${seed}: no failure` : `seed ${seed}: ${failure}`);
+    return failure === undefined ? 0 : 1;
+  }
+  if (values.mutants === true) return findAll(seed, values.only);
+  const startMs = Date.now();
+  const seconds = values.seconds === undefined && values.schedules === undefined ? 10 : Number(values.seconds ?? Infinity);
+  const schedules = Number(values.schedules ?? Infinity);
+  const threads = Math.min(Number(values.threads ?? availableParallelism()), schedules);
+  const raw = values.raw === true;
+  const stop = new SharedArrayBuffer(4);
+  const shares = await Promise.all(Array.from({ length: threads }, (_, i) => new Promise<Share>((resolve, reject) => {
+    const task: Task = { firstSeed: seed + i, stride: threads, schedules: Math.ceil((schedules - i) / threads), untilMs: startMs + seconds * 1000, raw };
+    const thread = new Worker(fileURLToPath(import.meta.url), { workerData: { task, stop } });
+    thread.on('message', share => {
+      if (share.failure !== undefined) new Int32Array(stop)[0] = 1;
+      resolve(share);
+    });
+    thread.on('error', reject);
+  })));
+  const sum = (of: (share: Share) => number): number => shares.reduce((total, share) => total + of(share), 0);
+  const met = new Map<string, number>();
+  for (const share of shares) for (const [name, count] of share.met) met.set(name, (met.get(name) ?? 0) + count);
+  const failures = shares.flatMap(({ failure }) => failure ?? []);
+  for (const { seed: failing, text } of failures) console.log(`seed ${failing}: ${text}\n`);
+  console.log(`met: ${[...met].sort(([, a], [, b]) => b - a).map(([name, count]) => `${name} ${count}`).join(', ')}`);
+  const count = sum(share => share.schedules);
+  const number = (value: number): string => Math.round(value).toLocaleString('en');
+  console.log(`${number(count)} schedules, ${number(sum(share => share.events))} events, ${failures.length} failures, seed ${seed}, ${number(count / (Date.now() - startMs) * 1000)} schedules a second`);
+  return failures.length > 0 ? 1 : 0;
+}
+
+Error.stackTraceLimit = 0;
+process.removeAllListeners('warning'); // that a pool failed somebody may ask later: Node warns of that each time
+if (isMainThread) process.exitCode = await main();
+else {
+  const { task, stop } = workerData as { task: Task; stop: SharedArrayBuffer };
+  const flag = new Int32Array(stop);
+  parentPort?.postMessage(await playAll(task, () => Atomics.load(flag, 0) === 1));
+}
