@@ -33,8 +33,8 @@ describe('a large result', () => {
   });
 
   for (const [size, bytes, jobs] of [['1 MB', 1_000_000, 16], ['30 MB', 30_000_000, 6]] as const) {
-    it(`of ${size} is whole or not there, at Ctrl-C at twenty-five random moments`, async () => {
-      for (let round = 0; round < 25; round++) {
+    it(`of ${size} is whole or not there, at Ctrl-C at ten random moments`, async () => {
+      for (let round = 0; round < 10; round++) {
         const before = Math.floor(Math.random() * (jobs - 1));
         const run = program(['many', String(bytes), round % 2 === 0 ? 'for-await' : 'drain', String(jobs), String(before)]);
         await run.says(/^now/m);
