@@ -489,10 +489,10 @@ class Player {
   /** While work is pending the event loop is held. */
   #checkHold(): void {
     if (this.#books.goneMs !== Infinity) return;
-    const { workers, jobs: { waiting, given } } = this.#pool.stats();
+    const { workers, jobs: { submitted, fulfilled, rejected } } = this.#pool.stats();
     const isHeld = [...this.#parent.timers].some(({ isProgram, isRef }) => isRef && !isProgram) || this.#parent.immediates.length > 0;
     const isEnding = this.#books.endMs < this.#machine.nowMs - LOOK_MS || (this.#pool.jobs.closed && workers.idle + workers.busy + workers.starting > 0);
-    if ((waiting + given > 0 || isEnding) && !isHeld) this.#machine.fail('work is pending, and nothing holds the event loop');
+    if ((submitted > fulfilled + rejected || isEnding) && !isHeld) this.#machine.fail('work is pending, and nothing holds the event loop');
   }
 
   /** More wait than may, and so many besides. */
@@ -514,7 +514,8 @@ class Player {
     const isSound = plans.every(plan => plan.start === 'ok' && plan.import === 'ok' && plan.setup !== 'throws' && plan.livesMs === Infinity) && all.every(({ end }) => end === 'returns' || end === 'throws');
     if (isSound && workers.idle + workers.busy + workers.starting < minWorkers) this.#machine.fail(`${JSON.stringify(workers)} are warm: ${minWorkers} are wanted`);
     const isIdle = jobs.waiting + jobs.given + workers.busy + workers.starting === 0;
-    if (isIdle && [...this.#parent.timers].some(({ isProgram, isRef }) => isRef && !isProgram)) this.#machine.fail('the pool is idle, and holds the event loop');
+    const isHeld = this.#sim.workers.some(({ isExitKnown, isChannelEnded }) => isExitKnown && !isChannelEnded); // it has exited, and its channel is waited for
+    if (isIdle && !isHeld && [...this.#parent.timers].some(({ isProgram, isRef }) => isRef && !isProgram)) this.#machine.fail('the pool is idle, and holds the event loop');
   }
 
   /** A reader that puts jobs in its own loop does not wait for itself. */
@@ -549,7 +550,8 @@ class Player {
     if (this.#unguardedMs > MOST_UNGUARDED_MS + this.#books.blockedMs) this.#machine.fail('nobody guards the workers');
     if (shell === undefined) return;
     for (const { pid, name } of alive) if (!shell.pids.includes(pid)) this.#machine.fail(`${name} is not on the list of the guard`);
-    this.#goneBefore = this.#goneBefore.filter(worker => !shell.pids.includes(worker.pid) || this.#machine.fail(`${worker.name} is gone, and on the list of the guard`));
+    if (this.#parent.localMs > this.#machine.nowMs) this.#goneBefore = []; // it stands still, and has not heard all
+    this.#goneBefore = this.#goneBefore.filter(worker => !shell.pids.includes(worker.pid) || void this.#machine.fail(`${worker.name} is gone, and on the list of the guard`));
     this.#goneBefore = workers.filter(({ isExitKnown, isChannelEnded }) => isExitKnown && isChannelEnded);
   }
 
