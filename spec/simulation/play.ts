@@ -457,6 +457,7 @@ class Player {
 
   async #read({ gapMs, leaveAfter, source }: { gapMs: number; leaveAfter: number; source?: SourcePlan }): Promise<void> {
     let count = 0;
+    this.#reading++;
     for await (const result of this.#pool.results) {
       this.#books.result(result);
       if (count === 0 && source !== undefined) {
@@ -464,7 +465,10 @@ class Player {
         await this.#putAll(source);
         this.#feeding--;
       }
-      if (++count >= leaveAfter) break;
+      if (++count >= leaveAfter) {
+        this.#reading--;
+        break;
+      }
       if (gapMs > 0) await this.#sleep(gapMs);
     }
     if (count < leaveAfter) this.#hasJustEnded = true;
@@ -478,6 +482,8 @@ class Player {
   /** How many `putAll()` there were. */
   #sources = 0;
   #isPutInPart = false;
+  /** How many loops over the results have not been left. */
+  #reading = 0;
   /** Whether iterators that were begun are not at their end. */
   readonly #open: (() => boolean)[] = [];
   readonly #controllers: AbortController[] = [];
@@ -503,7 +509,7 @@ class Player {
   /** Nothing that was put may be given out. */
   #isHeldBack(): boolean {
     const { resultCapacity = Infinity } = this.#plan.options;
-    return this.#waiting.has('read') && !this.#waiting.has('put') && !this.#waiting.has('putAll') && this.#pool.results.size >= resultCapacity && !this.#hasJoined;
+    return this.#reading > 0 && !this.#waiting.has('put') && !this.#waiting.has('putAll') && this.#pool.results.size >= resultCapacity && !this.#hasJoined;
   }
 
   /** An idle pool does not hold the event loop, and keeps its workers warm. */
@@ -511,7 +517,7 @@ class Player {
     const { workers: plans, options: { minWorkers = 0 }, weather, jobs: all } = this.#plan;
     if (this.#books.endMs !== Infinity || this.#books.goneMs !== Infinity || this.#pool.jobs.closed || weather === 'wild') return;
     const { workers, jobs } = this.#pool.stats();
-    const isSound = plans.every(plan => plan.start === 'ok' && plan.import === 'ok' && plan.setup !== 'throws' && plan.livesMs === Infinity) && all.every(({ end }) => end === 'returns' || end === 'throws');
+    const isSound = [...plans, this.#plan.rest].every(plan => plan.start === 'ok' && plan.import === 'ok' && plan.setup !== 'throws' && plan.livesMs === Infinity) && all.every(({ end }) => end === 'returns' || end === 'throws');
     if (isSound && workers.idle + workers.busy + workers.starting < minWorkers) this.#machine.fail(`${JSON.stringify(workers)} are warm: ${minWorkers} are wanted`);
     const isIdle = jobs.waiting + jobs.given + workers.busy + workers.starting === 0;
     const isHeld = this.#sim.workers.some(({ isExitKnown, isChannelEnded }) => isExitKnown && !isChannelEnded); // it has exited, and its channel is waited for
@@ -595,7 +601,11 @@ class Player {
   #joined(report: Awaited<ReturnType<ProcessPool['join']>>): void {
     this.#report = report;
     this.#isOver = true;
-    if (this.#isUnread) for (const count of [1, 2]) this.#parent.later(() => this.#press(false), count * LATE_PRESS_MS);
+    const press = (then = (): void => {}): void => this.#parent.later(() => {
+      this.#press(false);
+      then();
+    }, LATE_PRESS_MS);
+    if (this.#isUnread) press(press);
     this.#machine.met.add(report.outcome);
     if (report.outcome === 'failed') this.#books.endMs = Math.min(this.#books.endMs, this.#machine.nowMs);
   }
