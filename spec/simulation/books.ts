@@ -128,6 +128,9 @@ export class Books {
   /** The first word of the end. */
   firstEnd: 'press' | 'interrupt' | 'terminate' | undefined;
   submitted = (): number => 0;
+  /** How many workers are to stay, as the pool must believe. */
+  staying = (): number => Infinity;
+  isClosed = (): boolean => false;
   /** A reader is slow, and nobody may be waiting for it. */
   isHeldBack = (): boolean => false;
 
@@ -210,6 +213,9 @@ export class Books {
     const nowMs = this.#machine.nowMs;
     this.#machine.say('pool', () => `sends ${worker.name} ${show(message)}`);
     this.#machine.met.add(`sent ${String(type)}`);
+    const { minWorkers = 0, maxJobsPerWorker, maxWorkerMemory } = this.#plan.options;
+    const isIdled = type === 'end-of-jobs' && !this.isClosed() && this.firstEnd === undefined && maxJobsPerWorker === undefined && maxWorkerMemory === undefined;
+    if (isIdled && this.#terms.get(worker) === undefined && this.staying() <= minWorkers && this.#plan.workers.every(({ start }) => start !== 'no process')) this.#machine.fail(`${worker.name} may leave, and ${minWorkers} are wanted`);
     if (type === 'stop' || type === 'end-of-jobs') worker.isTold = true;
     if (type === 'jobs') this.#gives(worker, message as { firstId: number; jobs: unknown[] });
     if (type === 'cancel') this.#callsOff(worker, (message as { id: number }).id);

@@ -18,6 +18,8 @@ export interface JobPlan {
   /** Sizes of the job and of its value; below 100 it is a number. */
   jobBytes: number;
   valueBytes: number;
+  /** So long after it has returned somebody sends its worker SIGTERM. */
+  termMs: number;
   /** What cannot be cloned. */
   uncloneable: 'no' | 'job' | 'value';
   /** In a loop: so many values; and what the loop does then. */
@@ -40,7 +42,7 @@ export type Step = { atMs: number } & (
   | { do: 'run'; key: number; timeoutMs?: number; abortAfterMs?: number }
   | { do: 'map'; source: SourcePlan; gapMs: number; leaveAfter: number }
   // It may put jobs in its loop, and wait until they are in.
-  | { do: 'read'; gapMs: number; leaveAfter: number; source?: SourcePlan }
+  | { do: 'read'; gapMs: number; leaveAfter: number; source?: SourcePlan; byPut?: boolean }
   | { do: 'drain' | 'close' | 'join' | 'interrupt' | 'dispose' | 'abort' | 'stats' }
   | { do: 'terminate'; graceMs?: number }
   // `againAfterMs`: a shell and npm deliver it twice.
@@ -71,7 +73,7 @@ export interface Plan {
   calmMs: number;
 }
 
-export const PLAIN: JobPlan = { how: 'computes', ms: 0.1, end: 'returns', onAbort: 'nothing', jobBytes: 0, valueBytes: 0, uncloneable: 'no', puts: 1, loop: 'goes on' };
+export const PLAIN: JobPlan = { how: 'computes', ms: 0.1, end: 'returns', onAbort: 'nothing', jobBytes: 0, valueBytes: 0, termMs: Infinity, uncloneable: 'no', puts: 1, loop: 'goes on' };
 
 /** What there may be in a schedule, and how often. */
 const FEATURES = {
@@ -140,9 +142,9 @@ class Drawing {
       weather: random.pick(['calm', 'lively', 'lively', 'wild']),
       kind,
       options,
-      hasSignal: has.abort,
+      hasSignal: has.abort || has.listens,
       listens: has.listens,
-      sums: has.sums && has.loop,
+      sums: has.sums && has.loop && !has.timeouts, // not yet with a time limit: a worker whose job was called off may be given another, and its sum breaks the protocol then
       isUnread: has.unread,
       jobs: this.#jobs,
       workers: Array.from({ length: has.noStart ? random.integer(0, 4) : 12 }, () => this.#worker()),
@@ -176,7 +178,7 @@ class Drawing {
       }
     }
     if (has.read) for (let i = random.chance(0.8) ? 1 : 2; i > 0; i--) {
-      steps.push({ atMs: this.#moment() / 4, do: 'read', gapMs: has.slowReader ? random.spread(100) : 0, leaveAfter: this.#often('leavingReader', 0.7) ? some(6) : Infinity, ...(this.#often('feeding', 0.7) ? { source: this.#source() } : {}) });
+      steps.push({ atMs: this.#moment() / 4, do: 'read', gapMs: has.slowReader ? random.spread(100) : 0, leaveAfter: this.#often('leavingReader', 0.7) ? some(6) : Infinity, ...(this.#often('feeding', 0.7) ? { source: this.#source(), byPut: random.chance(0.5) } : {}) });
     }
     if (has.drain) for (let i = some(3); i > 0; i--) steps.push({ atMs: this.#moment(), do: 'drain' });
     if (has.press) for (let i = some(3); i > 0; i--) steps.push({ atMs: this.#moment() + (random.chance(0.3) ? this.#spanMs : 0), do: 'press', toGroup: random.chance(0.5), ...(this.#often('twice', 0.5) ? { againAfterMs: random.unit() * 60 } : {}) });
@@ -205,6 +207,7 @@ class Drawing {
     if (this.#often('spins', 0.1)) job.end = 'spins later';
     if (this.#often('large', 0.3)) job.jobBytes = random.pick([1000, 3000, 9000, 20_000]);
     if (this.#often('large', 0.3)) job.valueBytes = random.pick([1000, 3000, 9000, 20_000]);
+    if (job.valueBytes > 0 && this.#often('kill', 0.5)) job.termMs = random.spread(20);
     if (this.#often('uncloneable', 0.2)) job.uncloneable = random.pick(['job', 'value']);
     if (this.#has.loop) {
       job.puts = random.integer(0, 3);

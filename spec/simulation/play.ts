@@ -28,6 +28,8 @@ const LOOKED_AFTER_MS = 600;
 const MOST_UNGUARDED_MS = 1500;
 /** Ctrl-C comes so often when nobody reads, so far apart. */
 const LATE_PRESS_MS = 200;
+/** So many loops over the results there may be, each of which may put a job when one of them is let in. */
+const MOST_READERS = 2;
 /** Some times the longest `idleTimeoutMs`. */
 const IDLE_MS = 1500;
 const MODULE = 'file:///simulated.js';
@@ -110,6 +112,8 @@ class Player {
     };
     this.#pool = new ProcessPool<(job: unknown) => unknown>(new URL(MODULE), { ...plan.options, ...(plan.hasSignal ? { signal: this.#abort.signal } : {}) }, sim.host);
     books.submitted = () => this.#submitted;
+    books.staying = () => sim.workers.filter(worker => !worker.isTold && !(worker.isExitKnown && worker.isChannelEnded)).length;
+    books.isClosed = () => this.#pool.jobs.closed;
     books.isHeldBack = () => this.#isHeldBack();
   }
 
@@ -134,6 +138,7 @@ class Player {
     this.#machine.at(closedMs, () => this.#inProgram(() => {
       this.#checkIdleness();
       this.#checkWarmth();
+      this.#checkGuarded();
       this.#checkFeeding();
       const waits = [...this.#waiting.keys()].filter(name => name !== 'read' && name !== 'map');
       if (this.#books.goneMs < closedMs - 100 && waits.length > 0) this.#machine.fail(`the pool is gone, and the program still waits for ${waits.join(', ')}`);
@@ -275,7 +280,7 @@ class Player {
     this.#machine.met.add(step.do);
     switch (step.do) {
       case 'put':
-        for (const key of step.keys) this.#put(key);
+        for (const key of step.keys) void this.#put(key);
         break;
       case 'putAll':
         void this.#putAll(step.source);
@@ -328,19 +333,21 @@ class Player {
     }
   }
 
-  #put(key: number): void {
+  #put(key: number): Promise<unknown> {
     const account = this.#books.submit(key, 'put');
     const before = this.#submitted;
     const promise = this.#pool.jobs.put(this.#job(key));
     account.isTaken = this.#submitted > before;
     account.id = before;
     const isOver = this.#isOverCapacity(0);
-    this.#wait('put', promise.then(isTaken => {
+    const settled = promise.then(isTaken => {
       if (isTaken !== account.isTaken) this.#machine.fail(`put() resolves to ${isTaken} for job ${key}`);
-      if (isOver && isTaken && this.#books.endMs === Infinity && this.#isOverCapacity(this.#sources)) this.#machine.fail(`put() of job ${key} lets go while ${this.#pool.jobs.size} jobs wait`);
+      if (isOver && isTaken && this.#books.endMs === Infinity && this.#isOverCapacity(this.#sources + MOST_READERS)) this.#machine.fail(`put() of job ${key} lets go while ${this.#pool.jobs.size} jobs wait`);
     }).catch(error => {
       if (account.isTaken) throw error;
-    }));
+    });
+    this.#wait('put', settled);
+    return settled;
   }
 
   #putAll(plan: SourcePlan): Promise<unknown> {
@@ -455,14 +462,15 @@ class Player {
     }
   }
 
-  async #read({ gapMs, leaveAfter, source }: { gapMs: number; leaveAfter: number; source?: SourcePlan }): Promise<void> {
+  async #read({ gapMs, leaveAfter, source, byPut = false }: { gapMs: number; leaveAfter: number; source?: SourcePlan; byPut?: boolean }): Promise<void> {
     let count = 0;
     this.#reading++;
     for await (const result of this.#pool.results) {
       this.#books.result(result);
       if (count === 0 && source !== undefined) {
         this.#feeding++;
-        await this.#putAll(source);
+        if (byPut) for (const key of source.keys) await this.#put(key);
+        else await this.#putAll(source);
         this.#feeding--;
       }
       if (++count >= leaveAfter) {
@@ -528,7 +536,7 @@ class Player {
   #checkFeeding(): void {
     const { workers, jobs } = this.#pool.stats();
     const isAlone = this.#waiting.get('read') === this.#feeding;
-    if (this.#feeding > 0 && isAlone && workers.idle > 0 && jobs.waiting > 0 && jobs.given === 0 && this.#books.endMs === Infinity) this.#machine.fail('a reader waits for itself, as it awaits its own putAll()');
+    if (this.#feeding > 0 && isAlone && workers.idle > 0 && jobs.waiting > 0 && jobs.given === 0 && this.#books.endMs === Infinity) this.#machine.fail('a reader waits for itself, as it awaits its own put() or putAll()');
   }
 
   /** Jobs must not wait for long behind one that takes its time, while a worker has nothing to do. */
@@ -559,6 +567,14 @@ class Player {
     if (this.#parent.localMs > this.#machine.nowMs) this.#goneBefore = []; // it stands still, and has not heard all
     this.#goneBefore = this.#goneBefore.filter(worker => !shell.pids.includes(worker.pid) || void this.#machine.fail(`${worker.name} is gone, and on the list of the guard`));
     this.#goneBefore = workers.filter(({ isExitKnown, isChannelEnded }) => isExitKnown && isChannelEnded);
+  }
+
+  /** One that was shot, or refused, is there again. */
+  #checkGuarded(): void {
+    const { shells, calmMs, weather } = this.#plan;
+    if (this.#books.goneMs !== Infinity || this.#books.endMs !== Infinity || weather === 'wild') return;
+    if (shells.some(({ start }) => start === 'missing') || shells.filter(({ start }) => start === 'refused').length > 1 || shells.some(({ shotMs }) => shotMs !== Infinity && shotMs > calmMs)) return;
+    if (this.#sim.shells.size === 0 && this.#sim.workers.some(({ actor }) => actor.isAlive)) this.#machine.fail('nobody guards the workers');
   }
 
   #goneBefore: SimHost['workers'] = [];

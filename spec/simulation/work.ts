@@ -76,6 +76,7 @@ export function moduleOf(worker: SimWorker, plan: Plan, books: Books): Record<st
     if (job.end === 'spins later') actor.clock.setTimeout(() => actor.spend(Infinity), 3);
     if (job.uncloneable === 'value') return () => {};
     books.ended(worker, key, attempt, 'returned');
+    if (job.termMs !== Infinity) actor.machine.at(actor.now() + job.termMs, () => worker.signal('SIGTERM'));
     return valueOf(signed(key, attempt), job.valueBytes);
   }
 
