@@ -249,6 +249,7 @@ export class Books {
 
   #callsOff(worker: SimWorker, id: number): void {
     const nowMs = this.#machine.nowMs;
+    this.#streak = 0; // a time limit is a result, too
     const account = this.#byId(id);
     if (account?.isCalledOff === true) return;
     const timeoutMs = account === undefined ? this.#plan.options.timeoutMs : account.timeoutMs;
