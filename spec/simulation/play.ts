@@ -25,7 +25,7 @@ const LOOK_MS = 40;
 const MOST_HOGGED_MS = 200;
 const LOOKED_AFTER_MS = 600;
 /** A guard that the machine refused is tried again every second. */
-const MOST_UNGUARDED_MS = 1500;
+const MOST_UNGUARDED_MS = 1100;
 /** Ctrl-C comes so often when nobody reads, so far apart. */
 const LATE_PRESS_MS = 200;
 /** So many loops over the results there may be, each of which may put a job when one of them is let in. */
@@ -561,7 +561,8 @@ class Player {
     const [shell] = shells;
     if (this.#plan.shells.some(({ start }) => start === 'missing') || this.#books.goneMs !== Infinity) return;
     this.#unguardedMs = shell === undefined && alive.length > 0 ? this.#unguardedMs + LOOK_MS : 0;
-    if (this.#unguardedMs > MOST_UNGUARDED_MS + this.#books.blockedMs) this.#machine.fail('nobody guards the workers');
+    const refusals = this.#plan.shells.filter(({ start }) => start === 'refused').length;
+    if (this.#unguardedMs > MOST_UNGUARDED_MS * (1 + refusals) + this.#books.blockedMs) this.#machine.fail('nobody guards the workers');
     if (shell === undefined) return;
     for (const { pid, name } of alive) if (!shell.pids.includes(pid)) this.#machine.fail(`${name} is not on the list of the guard`);
     if (this.#parent.localMs > this.#machine.nowMs) this.#goneBefore = []; // it stands still, and has not heard all
