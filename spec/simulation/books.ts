@@ -219,6 +219,7 @@ export class Books {
     if (type === 'stop' || type === 'end-of-jobs') worker.isTold = true;
     if (type === 'jobs') this.#gives(worker, message as { firstId: number; jobs: unknown[] });
     if (type === 'cancel') this.#callsOff(worker, (message as { id: number }).id);
+    if (type === 'stop') this.#failedMs = Math.min(this.#failedMs, nowMs); // it may be dead by now
     if (!worker.actor.isAlive) return;
     const wasUnderWay = this.#plan.options.interruptPolicy === 'finish' && this.#crossing.has(worker);
     if (type === 'piece' && this.endMs >= nowMs) this.#crossing.add(worker);
@@ -226,7 +227,6 @@ export class Books {
     if (type === 'jobs' && this.endMs <= nowMs && !wasUnderWay) this.#machine.fail(`${worker.name} was given jobs after the end at ${this.endMs.toFixed(2)} ms`);
     if (type === 'stop') {
       this.#stops.set(worker, nowMs);
-      this.#failedMs = Math.min(this.#failedMs, nowMs);
     }
   }
 
