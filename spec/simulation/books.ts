@@ -17,6 +17,21 @@ interface Start {
   how: 'runs' | 'returned' | 'threw';
   /** Its worker was told to stop before it began. */
   isLate: boolean;
+  /** Under which id the pool knows it. */
+  id: number;
+  /** It was told to give up before its end. */
+  isCalledOff: boolean;
+  /** It threw when it had been told to stop: that may have been why. */
+  threwAtStop: boolean;
+}
+
+/** A job that waits, and listens to its signal. */
+interface Wait {
+  worker: SimWorker;
+  id: number;
+  sinceMs: number;
+  untilMs: number;
+  hasHeard: boolean;
 }
 
 export type Via = 'put' | 'putAll' | 'run' | 'map';
@@ -33,6 +48,10 @@ interface Account {
   timeoutMs: number | undefined;
   /** Its signal was aborted, or its map was left. */
   isCalledOff: boolean;
+  /** What its caller was told when the pool ended over it. */
+  lostAs: 'lost' | 'pending' | undefined;
+  /** When its map was left. */
+  leftMs: number;
 }
 
 /** Behind a fault it may take so long, whatever else: SILENCE_MS and ANSWER_MS of the pool, and what `deadline` grants. */
@@ -45,6 +64,10 @@ const LATE_MS = 250;
 const STEP_2_MS = 700;
 /** SIGKILL, and all is heard of it. */
 const SOON_MS = { calm: 1500, lively: 2000, wild: 8000 };
+/** Of refusals in a row, before a pool fails. */
+const MOST_REFUSALS = 6;
+/** A job hears at once that it is to end: here, when somebody else has not died in between. */
+const HEARS_MS = 5;
 /** Of workers that died in vain, before a pool fails. */
 const FEWEST_ROUNDS = 3;
 
@@ -84,22 +107,51 @@ export class Books {
   /** The first stop. */
   #failedMs = Infinity;
   readonly #terms = new Map<SimWorker, number>();
+  /** What jobs were started under, first and last. */
+  readonly #sentMs = new Map<number, number>();
+  readonly #firstSentMs = new Map<number, number>();
+  readonly #waits: Wait[] = [];
+  readonly #mustHear: { wait: Wait; atMs: number }[] = [];
+  /** Who has read that a job is called off, and had not started it. */
+  readonly #calledOff = new Map<SimWorker, number>();
+  readonly #sums = new Map<SimWorker, number>();
+  /** Whose sums came. */
+  readonly sums = new Set<number>();
+  readonly #areCloneable: boolean;
+  readonly #arePut: boolean;
+  /** Of workers that died in vain, as the pool counts them; while nobody can be in doubt. */
+  #rounds = 0;
+  #streak = 0;
+  #pausedUntilMs = 0;
+  #areRoundsKnown = true;
+  #refusals = 0;
+  /** The first word of the end. */
+  firstEnd: 'press' | 'interrupt' | 'terminate' | undefined;
+  submitted = (): number => 0;
+  /** How many workers are to stay, as the pool must believe. */
+  staying = (): number => Infinity;
+  isClosed = (): boolean => false;
+  /** A reader is slow, and nobody may be waiting for it. */
+  isHeldBack = (): boolean => false;
 
   constructor(machine: Machine, plan: Plan) {
     this.#machine = machine;
     this.#plan = plan;
     this.#areSmall = plan.jobs.every(({ jobBytes, valueBytes }) => jobBytes + valueBytes < 100);
+    this.#areCloneable = plan.jobs.every(({ uncloneable }) => uncloneable === 'no');
+    this.#arePut = plan.steps.every(step => step.do !== 'run' && step.do !== 'map');
     this.#isPunctual = plan.weather !== 'wild' && plan.steps.every(step => step.do !== 'block' && step.do !== 'stop');
     this.graceMs = this.longestGraceMs = plan.options.graceMs ?? 5000;
   }
 
   // ---- What happens
 
-  started(worker: SimWorker, key: number, attempt: number): void {
+  started(worker: SimWorker, key: number, attempt: number, id: number): void {
     const atMs = worker.actor.now();
     this.lastMs = this.#machine.nowMs;
     this.#machine.say(worker.name, () => `starts job ${key}, attempt ${attempt}`);
-    this.#starts.push({ key, attempt, worker, atMs, endedMs: Infinity, how: 'runs', isLate: worker.stopReadMs <= atMs });
+    this.#starts.push({ key, attempt, worker, atMs, endedMs: Infinity, how: 'runs', isLate: worker.stopReadMs <= atMs, id, isCalledOff: false, threwAtStop: false });
+    if (this.#calledOff.get(worker) === id) this.#machine.fail(`${worker.name} started job ${key} after it had read that it is called off`);
   }
 
   ended(worker: SimWorker, key: number, attempt: number, how: 'returned' | 'threw'): void {
@@ -109,12 +161,38 @@ export class Books {
     this.lastMs = this.#machine.nowMs;
     start.endedMs = worker.actor.now();
     start.how = how;
+    start.threwAtStop = how === 'threw' && worker.stopReadMs !== Infinity;
+  }
+
+  /** A job waits from now on, and hears if its signal aborts. */
+  waits(worker: SimWorker, id: number): Wait {
+    const wait: Wait = { worker, id, sinceMs: worker.actor.now(), untilMs: Infinity, hasHeard: false };
+    this.#waits.push(wait);
+    return wait;
+  }
+
+  /** A worker reads a message. */
+  read(worker: SimWorker, message: unknown): void {
+    if (!(message instanceof Object && 'type' in message)) return;
+    if (message.type === 'jobs') this.#calledOff.delete(worker);
+    if (message.type !== 'cancel' || !('id' in message) || worker.stopReadMs !== Infinity) return;
+    const { id } = message;
+    const ran = this.#starts.findLast(start => start.worker === worker);
+    if (ran === undefined || ran.id !== id) this.#calledOff.set(worker, Number(id));
+    else if (ran.how === 'runs') ran.isCalledOff = true;
+    const atMs = worker.actor.now();
+    for (const wait of this.#waits) if (wait.worker === worker && wait.id === id) this.#mustHear.push({ wait, atMs });
+  }
+
+  /** A loop has put what it had when its reader ended. */
+  hasPutSum(worker: SimWorker): void {
+    this.#sums.set(worker, worker.actor.now());
   }
 
   /** A message has left a worker. */
   leftWorker(worker: SimWorker, message: unknown, sentMs: number): void {
     if (typeof message !== 'object' || message === null || !('type' in message)) return;
-    if (message.type === 'exiting') worker.saidMs = sentMs;
+    worker.saidMs = message.type === 'exiting' ? sentMs : Infinity; // one that says more has only emitted 'exit'
     if (message.type === 'stopping') worker.stoppingMs = sentMs;
     if (!('outcomes' in message) || !Array.isArray(message.outcomes)) return;
     for (const outcome of message.outcomes) {
@@ -135,6 +213,13 @@ export class Books {
     const nowMs = this.#machine.nowMs;
     this.#machine.say('pool', () => `sends ${worker.name} ${show(message)}`);
     this.#machine.met.add(`sent ${String(type)}`);
+    const { minWorkers = 0, maxJobsPerWorker, maxWorkerMemory } = this.#plan.options;
+    const isIdled = type === 'end-of-jobs' && !this.isClosed() && this.firstEnd === undefined && maxJobsPerWorker === undefined && maxWorkerMemory === undefined;
+    if (isIdled && this.#terms.get(worker) === undefined && this.staying() <= minWorkers && this.#plan.workers.every(({ start }) => start !== 'no process')) this.#machine.fail(`${worker.name} may leave, and ${minWorkers} are wanted`);
+    if (type === 'stop' || type === 'end-of-jobs') worker.isTold = true;
+    if (type === 'jobs') this.#gives(worker, message as { firstId: number; jobs: unknown[] });
+    if (type === 'cancel') this.#callsOff(worker, (message as { id: number }).id);
+    if (type === 'stop') this.#failedMs = Math.min(this.#failedMs, nowMs); // it may be dead by now
     if (!worker.actor.isAlive) return;
     const wasUnderWay = this.#plan.options.interruptPolicy === 'finish' && this.#crossing.has(worker);
     if (type === 'piece' && this.endMs >= nowMs) this.#crossing.add(worker);
@@ -142,8 +227,73 @@ export class Books {
     if (type === 'jobs' && this.endMs <= nowMs && !wasUnderWay) this.#machine.fail(`${worker.name} was given jobs after the end at ${this.endMs.toFixed(2)} ms`);
     if (type === 'stop') {
       this.#stops.set(worker, nowMs);
-      this.#failedMs = Math.min(this.#failedMs, nowMs);
     }
+  }
+
+  #gives(worker: SimWorker, { firstId, jobs }: { firstId: number; jobs: unknown[] }): void {
+    const { options } = this.#plan;
+    const fail = (what: string): void => this.#machine.fail(`${worker.name} was given job id ${firstId} ${what}`);
+    const nowMs = this.#machine.nowMs;
+    if (worker.hasAnswered && worker.plan.memoryBytes > (options.maxWorkerMemory ?? Infinity) && this.#areSmall) fail('though it holds too much memory');
+    if (this.isHeldBack() && this.#areSmall && this.#areCloneable && this.#arePut) fail('though the results are full');
+    const account = this.#byId(firstId);
+    if ((account?.timeoutMs ?? options.timeoutMs) !== undefined && worker.given.flat().length > worker.answered) fail('behind others, and it has a time limit');
+    // First come, first served.
+    const isFirst = (other: Account): boolean => other.via === 'put' && other.id !== undefined && other.id < firstId && other.isTaken === true && !this.#sentMs.has(other.id) && other.fates.length === 0;
+    if (account?.via === 'run' && options.resultCapacity === undefined && this.#areSmall && this.#areCloneable && [...this.accounts.values()].some(isFirst)) fail('ahead of one that was put before');
+    for (let i = 0; i < jobs.length; i++) {
+      if (!this.#sentMs.has(firstId + i)) this.#firstSentMs.set(firstId + i, nowMs);
+      this.#sentMs.set(firstId + i, nowMs);
+    }
+  }
+
+  #callsOff(worker: SimWorker, id: number): void {
+    const nowMs = this.#machine.nowMs;
+    this.#streak = 0; // a time limit is a result, too
+    const account = this.#byId(id);
+    if (account?.isCalledOff === true) return;
+    const timeoutMs = account === undefined ? this.#plan.options.timeoutMs : account.timeoutMs;
+    const hadMs = nowMs - (this.#sentMs.get(id) ?? 0);
+    if (timeoutMs !== undefined && hadMs < timeoutMs - 0.01) this.#machine.fail(`${worker.name} is to give up job id ${id} after ${hadMs.toFixed(2)} ms: it has ${timeoutMs}`);
+    if (worker.toParent.isUnreadSince(nowMs - 0.2)) this.#machine.fail(`${worker.name} is to give up job id ${id}, and what it had said was not read`);
+  }
+
+  #byId(id: number): Account | undefined {
+    for (const account of this.accounts.values()) if (account.id === id && account.isTaken === true) return account;
+    return undefined;
+  }
+
+  // ---- Starts
+
+  /** A worker was started. */
+  begins(worker: SimWorker, workers: readonly SimWorker[]): void {
+    const { workers: most = Infinity, minWorkers = 0 } = this.#plan.options;
+    worker.round = this.#rounds;
+    this.#refusals = 0;
+    const alive = workers.filter(({ actor }) => actor.isAlive).length;
+    if (alive > most) this.#machine.fail(`there are ${alive} workers: at most ${most} were wanted`);
+    if (alive === workers.length && alive > Math.max(minWorkers, this.submitted()) && !workers.some(({ isTold }) => isTold)) this.#machine.fail(`${alive} workers were started for ${this.submitted()} jobs`);
+  }
+
+  /** A start is tried, whatever comes of it. */
+  tries(): void {
+    const nowMs = this.#machine.nowMs;
+    if (this.#areRoundsKnown && nowMs < this.#pausedUntilMs - 0.01) this.#machine.fail(`a worker is started ${(this.#pausedUntilMs - nowMs).toFixed(2)} ms too early after others died in vain`);
+  }
+
+  refused(): void {
+    this.#refusals++;
+  }
+
+  /** The pool hears the last of a worker. */
+  left(worker: SimWorker): void {
+    this.#refusals = 0;
+    if (worker.isTold && !worker.leftByItself) this.#areRoundsKnown = false;
+    if (worker.isTold || this.endMs !== Infinity) return;
+    if (worker.wasReady || worker.deathSignal === 'SIGINT') this.#areRoundsKnown = false; // it may have died in vain, or not
+    if (worker.round !== this.#rounds) return;
+    this.#rounds++;
+    this.#pausedUntilMs = this.#machine.nowMs + 100 * 2 ** this.#streak++;
   }
 
   /** The pool reads a message. */
@@ -152,6 +302,12 @@ export class Books {
     this.#heardMs = this.#machine.nowMs;
     if (!(message instanceof Object && 'type' in message)) return;
     if (message.type === 'stopping') worker.hasSaidStopping = true;
+    if (message.type === 'results') worker.hasAnswered = true;
+    if (message.type === 'results') this.#streak = 0;
+    if (message.type === 'ready') {
+      worker.wasReady = true;
+      this.#pausedUntilMs = 0;
+    }
     if (message.type === 'given-back' && 'jobs' in message) for (let count = Number(message.jobs); count > 0; count--) {
       worker.given.at(-1)?.pop();
       if (worker.given.at(-1)?.length === 0) worker.given.pop();
@@ -181,13 +337,14 @@ export class Books {
   }
 
   /** A press counts where the last one is not just before it. From where the pool is each takes the next step: the last is SIGKILL. */
-  pressed(): void {
+  pressed(): boolean {
     const nowMs = this.#machine.nowMs;
-    if (nowMs - this.#pressedMs <= 100) return;
+    if (nowMs - this.#pressedMs <= 100) return false;
     this.#pressedMs = nowMs;
-    if (nowMs - this.endMs < 1) return; // one that was pressed in the turn of another end may count as the same
+    if (nowMs - this.endMs < 1) return true; // one that was pressed in the turn of another end may count as the same
     const steps = this.#plan.options.interruptPolicy === 'finish' && !this.isTerminating ? ++this.#steps : 2;
     if (this.endMs !== Infinity && steps >= 2) this.mustBeGoneSoon();
+    return true;
   }
 
   mustBeGoneSoon(afterMs = 0): void {
@@ -195,7 +352,7 @@ export class Books {
   }
 
   submit(key: number, via: Via, timeoutMs = this.#plan.options.timeoutMs): Account {
-    const account: Account = { via, id: undefined, isTaken: undefined, fates: [], timeoutMs, isCalledOff: false };
+    const account: Account = { via, id: undefined, isTaken: undefined, fates: [], timeoutMs, isCalledOff: false, lostAs: undefined, leftMs: Infinity };
     if (this.accounts.has(key)) this.#machine.fail(`the schedule submits job ${key} twice`);
     this.accounts.set(key, account);
     return account;
@@ -203,6 +360,12 @@ export class Books {
 
   /** A result came out of the result queue. */
   result(result: Result<unknown, unknown>): void {
+    if (result.status === 'fulfilled' && typeof result.value === 'number' && result.value < 0) {
+      const worker = -1 - result.value;
+      if (this.sums.has(worker)) this.#machine.fail(`the sum of worker ${worker} is there twice`);
+      this.sums.add(worker);
+      return;
+    }
     this.fate(keyOf(result.job), result.status, result.status === 'fulfilled' ? result.value : result.reason);
   }
 
@@ -253,6 +416,8 @@ export class Books {
       if (last === 'rejected') rejected++;
       if (lost.has(key) && ran.length === 0 && account.timeoutMs === undefined && account.id !== undefined && !this.#mayHaveStarted(host, account.id)) fail(`job ${key} is lost, and cannot have been started`);
       if (pending.has(key) && ran.length > 0) fail(`job ${key} is pending, and was started by ${ran[0]!.worker.name}`);
+      if (account.isTaken === true && account.lostAs !== undefined && !(account.lostAs === 'lost' ? lost : pending).has(key)) fail(`job ${key} is ${ends.join(', ')}, and its caller heard that it is ${account.lostAs}`);
+      for (const start of ran) if (this.#areSmall && (this.#firstSentMs.get(start.id) ?? 0) > account.leftMs) fail(`job ${key} was given out after its map had been left`);
       for (const { status, what } of account.fates) this.#judge(key, account, status, what, ran, host);
       this.#judgeStarts(key, ran, last);
     }
@@ -262,10 +427,13 @@ export class Books {
     const unseen = [...this.accounts.values()].filter(({ via, fates }) => via === 'map' && fates.length === 0).length;
     if (this.#plan.kind === 'function' && (report.fulfilled < fulfilled || report.fulfilled > fulfilled + (this.areMapsWhole ? 0 : unseen))) fail(`${report.fulfilled} jobs are fulfilled in the report: there were ${fulfilled}`);
     if (report.rejected < rejected || report.rejected > rejected + unseen) fail(`${report.rejected} jobs are rejected in the report: there were ${rejected}`);
-    if (this.#plan.kind === 'loop' && report.values !== values) fail(`${report.values} values are in the report: there were ${values}`);
+    if (this.#plan.kind === 'loop' && report.values !== values + this.sums.size) fail(`${report.values} values are in the report: there were ${values} and ${this.sums.size} sums`);
     this.#judgeWorkers(host);
+    this.#judgeReport(report);
+    this.#judgeSignals();
     const soonMs = this.goneMs - this.#killedMs;
-    if (soonMs > SOON_MS[this.#plan.weather] + this.blockedMs) fail(`it was told to end at once, and took ${soonMs.toFixed(0)} ms`);
+    const heldMs = Math.min(this.longestGraceMs, Math.max(...host.workers.map(({ plan }) => plan.heldMs), 0)); // it waits for a channel that is held, though it was told to kill
+    if (soonMs > SOON_MS[this.#plan.weather] + this.blockedMs + heldMs) fail(`it was told to end at once, and took ${soonMs.toFixed(0)} ms`);
     if (report.error !== null && /in a row/.test(report.error.message)) this.#judgeFailure(host);
     if (this.endMs !== Infinity && this.#plan.options.interruptPolicy !== 'finish') {
       const tookMs = this.goneMs - this.endMs;
@@ -285,16 +453,39 @@ export class Books {
     return keys;
   }
 
+  #judgeReport({ outcome, signal, exitCode, error, workers }: PoolReport<unknown>): void {
+    const fail = (what: string): void => this.#machine.fail(what);
+    const isPressed = this.firstEnd === 'press';
+    const isGoneAtOnce = this.#plan.listens && this.goneMs === this.endMs; // where nobody is there the pool is gone before it hears that it was a press
+    if (outcome === 'interrupted' && !isGoneAtOnce && (this.firstEnd === 'terminate' || (signal === 'SIGINT') !== isPressed)) fail(`the report says ${outcome} by ${signal}: it was ${this.firstEnd}`);
+    if (outcome === 'terminated' && this.firstEnd !== 'terminate') fail(`the report says ${outcome}: it was ${this.firstEnd}`);
+    if (exitCode !== (outcome === 'completed' ? 0 : signal === null ? 1 : 130)) fail(`the exit code of ${outcome} by ${signal} is ${exitCode}`);
+    if (outcome === 'failed' && /refused it/.test(error?.message ?? '') && this.#refusals < MOST_REFUSALS) fail(`the pool failed after ${this.#refusals} refusals`);
+    if (outcome === 'failed' && /before it is ready/.test(error?.message ?? '') && this.#areRoundsKnown && this.#rounds < 4) fail(`the pool failed after ${this.#rounds} rounds`);
+    if (workers.length > 1000) fail('the report lists too many workers');
+  }
+
+  /** A job that waits hears that it is to end: at the stop of its worker, or as it is called off. */
+  #judgeSignals(): void {
+    const stops = this.#waits.map(wait => ({ wait, atMs: wait.worker.stopReadMs }));
+    for (const { wait: { worker, sinceMs, untilMs, hasHeard, id }, atMs } of [...stops, ...this.#mustHear]) {
+      if (sinceMs < atMs && Math.min(untilMs, worker.actor.diedMs) > atMs + HEARS_MS && atMs !== Infinity && !hasHeard) this.#machine.fail(`job id ${id} in ${worker.name} does not hear that it is to end`);
+    }
+  }
+
   #judge(key: number, account: Account, status: 'fulfilled' | 'rejected', what: unknown, ran: Start[], host: SimHost): void {
     const fail = (why: string): void => this.#machine.fail(`job ${key} was ${status}, ${why}`);
     if (status === 'fulfilled') {
       const sign = keyOf(what);
       if (jobOf(sign) !== key) return fail(`with the value of job ${jobOf(sign)}`);
       const from = ran.filter(each => signed(key, each.attempt) === sign);
+      if (this.#plan.kind === 'function' && from.length > 0 && from.every(({ isCalledOff }) => isCalledOff)) fail('by an attempt that had been told to give up');
       if (from.length === 0) fail('and the attempt that it comes from never started');
       else if (this.#plan.kind === 'function' && !from.some(({ how, endedMs, worker }) => how === 'returned' && endedMs <= worker.actor.diedMs)) fail('and had not returned');
     } else if (typeof what === 'number') {
-      if (this.#plan.kind === 'function' && !ran.some(each => signed(key, each.attempt) === what)) fail('by what no attempt threw');
+      const from = ran.filter(each => signed(key, each.attempt) === what);
+      if (this.#plan.kind === 'function' && from.length === 0) fail('by what no attempt threw');
+      if (this.#plan.kind === 'function' && from.length > 0 && from.every(({ threwAtStop }) => threwAtStop)) fail('by what it threw when it had been told to stop');
     } else if (what instanceof WorkerExitError) {
       const worker = ran.find(each => each.worker.pid === what.pid)?.worker;
       // One that was killed cannot say that it had not started a job that had left for it.
@@ -306,6 +497,7 @@ export class Books {
       this.#machine.met.add('a timeout');
       if (account.timeoutMs === undefined) fail('by a timeout that it does not have');
     } else if (what instanceof JobLostError) fail('as lost, which is no rejection');
+    else if (what instanceof Error && what.name === 'AbortError') fail('by the end of the pool');
   }
 
   /** Whether a worker that was killed, and could not say how far it was, had it in the first message that it had not answered. */
@@ -347,6 +539,9 @@ export class Books {
       if (kind === 'function' && wasInTime && !mayBeDropped && couldSay && end !== 'fulfilled') fail(`is ${end}: it had returned in a worker that said all before it exited`);
       const tookMs = start.endedMs - start.atMs;
       if (kind === 'loop' && this.#plan.jobs[key]!.loop === 'goes on' && account.timeoutMs !== undefined && this.#isPunctual && hasReturned && tookMs > account.timeoutMs + LATE_MS && end !== 'rejected') fail(`took ${tookMs.toFixed(0)} ms and is ${end}: it had ${account.timeoutMs}`);
+      const { valueBytes } = this.#plan.jobs[key]!;
+      const isView = valueBytes >= 3000 && valueBytes % 9000 !== 0;
+      if (kind === 'function' && wasInTime && !mayBeDropped && isView && start.worker.deathSignal === 'SIGTERM' && end !== 'fulfilled') fail(`is ${end}: SIGTERM took its value, which is large`);
       if (kind === 'function' && wasInTime && !mayBeDropped && start.worker.leftByItself && end !== 'fulfilled') fail(`is ${end}: it had returned in a worker that left in order`);
     }
   }
@@ -365,6 +560,9 @@ export class Books {
       const jobs = this.#starts.filter(start => start.worker === worker && this.#isReal(start)).length;
       if (jobs > most) this.#machine.fail(`${worker.name} had ${jobs} jobs: its share is ${most}`);
       if (worker.actor.isAlive) this.#machine.fail(`${worker.name} is left behind`);
+      if (worker.plan.teardown !== 'none' && worker.wasReady && worker.leftByItself && worker.teardowns !== 1) this.#machine.fail(`${worker.name} left, and had ${worker.teardowns} teardowns`);
+      const isOwn = this.#starts.every(start => start.worker !== worker || (start.how === 'returned' && !start.isCalledOff));
+      if (this.#sums.has(worker) && worker.leftByItself && isOwn && this.#plan.options.timeoutMs === undefined && !this.sums.has(worker.number)) this.#machine.fail(`the sum of ${worker.name} is lost`);
     }
   }
 }

@@ -60,6 +60,8 @@ export class SimWorker {
   isExiting = false;
   onExit: OnExit = () => {};
   onDisconnect = (): void => {};
+  /** Is told of what it reads. */
+  onRead = (_envelope: unknown): void => {};
   /** When it read its first `stop`. */
   stopReadMs = Infinity;
   /** What left it as results. */
@@ -74,6 +76,18 @@ export class SimWorker {
   deathSignal: NodeJS.Signals | null | undefined;
   /** It came to its end by the protocol. */
   leftByItself = false;
+  /** A job of it computes for ever. */
+  spinsInJob = false;
+  teardowns = 0;
+  /** What the pool has heard of it: that it is ready, its exit, the end of its channel. */
+  wasReady = false;
+  hasAnswered = false;
+  isExitKnown = false;
+  isChannelEnded = false;
+  /** It was told to leave. */
+  isTold = false;
+  /** How many rounds of starts had died in vain when it was started. */
+  round = 0;
 
   constructor(world: World, number: number, plan: WorkerPlan, args: readonly string[]) {
     const { machine, parent } = world;
@@ -119,6 +133,7 @@ export class SimWorker {
         on: (_event, listener) => {
           this.toWorker.listener = envelope => {
             if (isStop(envelope) && this.stopReadMs === Infinity) this.stopReadMs = actor.now();
+            this.onRead(envelope);
             listener(envelope);
           };
         },
@@ -167,6 +182,11 @@ export class SimWorker {
     this.die(exitCode, null, this.actor.now());
   }
 
+  /** A job of it emits 'exit', and goes on. */
+  emitExit(): void {
+    if (this.actor.isAlive && !this.isExiting) for (const listener of this.#listeners.exit) listener();
+  }
+
   /** An error that nobody catches. */
   fail(error: unknown): void {
     if (!this.actor.isAlive) return;
@@ -188,8 +208,8 @@ export class SimWorker {
     if (heldMs > 0) machine.met.add('a channel that is held');
     this.toParent.senderDied(diedMs);
     const exitMs = Math.max(diedMs, this.toParent.arrivedMs); // what is in a pipe is there at once: nobody hears of the exit before it could have read that
-    this.toParent.end(diedMs + heldMs, () => this.onDisconnect());
-    parent.post(() => this.onExit(exitCode, signal), machine.latency(random), this.#exits, exitMs);
+    this.toParent.end(diedMs + heldMs, () => this.#world.channelEnded(this));
+    parent.post(() => this.#world.exited(this, exitCode, signal), machine.latency(random), this.#exits, exitMs);
   }
 
   /** A signal reaches it. */
@@ -206,6 +226,7 @@ export class SimWorker {
     if (signal === 'SIGTERM') {
       const isUp = this.#shield.findLast(({ sinceMs }) => sinceMs <= machine.nowMs)?.isUp ?? false;
       if (!isUp && this.stoppingMs < machine.nowMs) machine.fail(`${this.name} died of SIGTERM while it was leaving`);
+      if (isUp && this.spinsInJob) machine.fail(`${this.name} did not die of SIGTERM, in a job that computes for ever`);
       if (!isUp) this.die(null, signal);
     } else if (!this.#ignored.includes(signal) || !hasBooted) this.die(null, signal);
   }
@@ -235,6 +256,9 @@ export interface World {
   exports(worker: SimWorker): Record<string, unknown>;
   workerPlan(number: number): WorkerPlan;
   shellPlan(number: number): ShellPlan;
+  /** The pool hears of an exit, or of the end of a channel. */
+  exited(worker: SimWorker, exitCode: number | null, signal: NodeJS.Signals | null): void;
+  channelEnded(worker: SimWorker): void;
 }
 
 /** The machine as the pool sees it. */
@@ -252,6 +276,8 @@ export class SimHost {
   onKill = (_worker: SimWorker, _signal: NodeJS.Signals): void => {};
   onHeard = (_worker: SimWorker, _message: unknown): void => {};
   onStarted = (_worker: SimWorker): void => {};
+  onStart = (): void => {};
+  onRefused = (): void => {};
 
   constructor(world: World) {
     this.#world = world;
@@ -282,8 +308,10 @@ export class SimHost {
   #startWorker(args: readonly string[]): Child {
     const { machine, parent, random } = this.#world;
     const number = this.starts++;
+    this.onStart();
     const plan = this.#world.workerPlan(number);
     machine.say('pool', () => `starts worker ${number}${plan.start === 'ok' ? '' : `: ${plan.start}`}`);
+    if (plan.start !== 'ok') this.onRefused();
     if (plan.start !== 'ok') machine.met.add(`a start that is ${plan.start}`);
     if (plan.start === 'refused') throw Object.assign(new Error('spawn EAGAIN'), { code: 'EAGAIN' });
     if (plan.start === 'no process') {
@@ -323,10 +351,11 @@ export class SimHost {
         if (event === 'disconnect') worker.onDisconnect = listener as unknown as () => void;
       },
       kill: signal => {
+        if (worker.isExitKnown) this.#world.machine.fail(`${worker.name} gets ${signal}, and its pid may be another's: it has exited`);
         this.onKill(worker, signal);
         worker.signal(signal);
       },
-      closeChannel: () => worker.toParent.abandon(() => worker.onDisconnect()),
+      closeChannel: () => worker.toParent.abandon(() => this.#world.channelEnded(worker)),
     };
   }
 
@@ -363,7 +392,12 @@ export class SimShell implements Shell {
     }
   }
 
-  write(): void {}
+  /** Whom it would kill. */
+  pids: number[] = [];
+
+  write(line: string): void {
+    this.pids = line.split(' ').filter(word => word.trim() !== '').map(Number);
+  }
 
   kill(signal: NodeJS.Signals): void {
     if (!this.#isAlive || this.pid === 0) return;

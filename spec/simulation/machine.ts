@@ -278,6 +278,11 @@ export class Pipe {
     return this.#source.arrivals.at(-1)?.atMs ?? 0;
   }
 
+  /** Something was there to be read before this time, and nobody has. */
+  isUnreadSince(atMs: number): boolean {
+    return this.#source.arrivals.length > 0 && this.#source.arrivals[0]!.atMs < atMs;
+  }
+
   /** Its reader has died: nothing arrives any more. */
   readerDied(): void {
     this.isClosed = true;

@@ -12,12 +12,14 @@ export interface JobPlan {
   /** `computes`: nothing else happens in its worker meanwhile. */
   how: 'computes' | 'awaits';
   ms: number;
-  end: 'returns' | 'throws' | 'never' | 'exits' | 'is killed' | 'fails late' | 'exits later' | 'spins later';
+  end: 'returns' | 'throws' | 'never' | 'exits' | 'is killed' | 'fails late' | 'exits later' | 'spins later' | 'emits exit';
   /** What it does when its signal aborts, if it awaits. */
   onAbort: 'nothing' | 'returns' | 'throws';
   /** Sizes of the job and of its value; below 100 it is a number. */
   jobBytes: number;
   valueBytes: number;
+  /** So long after it has returned somebody sends its worker SIGTERM. */
+  termMs: number;
   /** What cannot be cloned. */
   uncloneable: 'no' | 'job' | 'value';
   /** In a loop: so many values; and what the loop does then. */
@@ -40,10 +42,11 @@ export type Step = { atMs: number } & (
   | { do: 'run'; key: number; timeoutMs?: number; abortAfterMs?: number }
   | { do: 'map'; source: SourcePlan; gapMs: number; leaveAfter: number }
   // It may put jobs in its loop, and wait until they are in.
-  | { do: 'read'; gapMs: number; leaveAfter: number; source?: SourcePlan }
+  | { do: 'read'; gapMs: number; leaveAfter: number; source?: SourcePlan; byPut?: boolean }
   | { do: 'drain' | 'close' | 'join' | 'interrupt' | 'dispose' | 'abort' | 'stats' }
   | { do: 'terminate'; graceMs?: number }
-  | { do: 'press'; toGroup: boolean }
+  // `againAfterMs`: a shell and npm deliver it twice.
+  | { do: 'press'; toGroup: boolean; againAfterMs?: number }
   | { do: 'kill'; worker: number; signal: NodeJS.Signals }
   | { do: 'stop'; worker: number; forMs: number }
   | { do: 'block'; ms: number });
@@ -54,6 +57,12 @@ export interface Plan {
   kind: 'function' | 'loop';
   options: Pick<PoolOptions, 'workers' | 'interruptPolicy' | 'graceMs' | 'jobCapacity' | 'resultCapacity' | 'chunkSize' | 'timeoutMs' | 'retries' | 'maxJobsPerWorker' | 'minWorkers' | 'idleTimeoutMs' | 'maxWorkerMemory'>;
   hasSignal: boolean;
+  /** The program has a listener of its own for Ctrl-C, which interrupts the pool. */
+  listens: boolean;
+  /** A loop puts a value when it has read its sentinel. */
+  sums: boolean;
+  /** Nobody reads what is left: Ctrl-C is pressed until the program has it back. */
+  isUnread: boolean;
   jobs: JobPlan[];
   /** The nth that is started; and all behind them, from the calm on too. */
   workers: WorkerPlan[];
@@ -64,7 +73,7 @@ export interface Plan {
   calmMs: number;
 }
 
-export const PLAIN: JobPlan = { how: 'computes', ms: 0.1, end: 'returns', onAbort: 'nothing', jobBytes: 0, valueBytes: 0, uncloneable: 'no', puts: 1, loop: 'goes on' };
+export const PLAIN: JobPlan = { how: 'computes', ms: 0.1, end: 'returns', onAbort: 'nothing', jobBytes: 0, valueBytes: 0, termMs: Infinity, uncloneable: 'no', puts: 1, loop: 'goes on' };
 
 /** What there may be in a schedule, and how often. */
 const FEATURES = {
@@ -74,6 +83,7 @@ const FEATURES = {
   kill: 0.25, stop: 0.15, block: 0.12, slowJobs: 0.4, neverJobs: 0.1, throws: 0.2, exits: 0.15, lateFailures: 0.1, deaths: 0.12,
   startFaults: 0.12, noStart: 0.04, refusals: 0.1, slowStarts: 0.2, teardowns: 0.15, held: 0.1, shells: 0.1, spins: 0.1, idleDeaths: 0.12, feeding: 0.1,
   timeouts: 0.15, jobTimeouts: 0.15, aborts: 0.2, retries: 0.25, recycling: 0.15, idle: 0.15, minWorkers: 0.15, memory: 0.08,
+  listens: 0.1, twice: 0.3, sums: 0.3, unread: 0.1,
   large: 0.12, uncloneable: 0.08, sourceFaults: 0.2, tinyCapacity: 0.25,
 } as const;
 
@@ -132,7 +142,10 @@ class Drawing {
       weather: random.pick(['calm', 'lively', 'lively', 'wild']),
       kind,
       options,
-      hasSignal: has.abort,
+      hasSignal: has.abort || has.listens,
+      listens: has.listens,
+      sums: has.sums && has.loop && !has.timeouts, // not yet with a time limit: a worker whose job was called off may be given another, and its sum breaks the protocol then
+      isUnread: has.unread,
       jobs: this.#jobs,
       workers: Array.from({ length: has.noStart ? random.integer(0, 4) : 12 }, () => this.#worker()),
       rest: has.noStart ? { ...SOUND, import: random.pick(['exits', 'is killed']) } : SOUND,
@@ -165,10 +178,10 @@ class Drawing {
       }
     }
     if (has.read) for (let i = random.chance(0.8) ? 1 : 2; i > 0; i--) {
-      steps.push({ atMs: this.#moment() / 4, do: 'read', gapMs: has.slowReader ? random.spread(100) : 0, leaveAfter: this.#often('leavingReader', 0.7) ? some(6) : Infinity, ...(this.#often('feeding', 0.7) ? { source: this.#source() } : {}) });
+      steps.push({ atMs: this.#moment() / 4, do: 'read', gapMs: has.slowReader ? random.spread(100) : 0, leaveAfter: this.#often('leavingReader', 0.7) ? some(6) : Infinity, ...(this.#often('feeding', 0.7) ? { source: this.#source(), byPut: random.chance(0.5) } : {}) });
     }
     if (has.drain) for (let i = some(3); i > 0; i--) steps.push({ atMs: this.#moment(), do: 'drain' });
-    if (has.press) for (let i = some(3); i > 0; i--) steps.push({ atMs: this.#moment() + (random.chance(0.3) ? this.#spanMs : 0), do: 'press', toGroup: random.chance(0.5) });
+    if (has.press) for (let i = some(3); i > 0; i--) steps.push({ atMs: this.#moment() + (random.chance(0.3) ? this.#spanMs : 0), do: 'press', toGroup: random.chance(0.5), ...(this.#often('twice', 0.5) ? { againAfterMs: random.unit() * 60 } : {}) });
     for (const name of ['interrupt', 'close', 'abort', 'dispose'] as const) if (has[name]) for (let i = random.chance(0.8) ? 1 : 2; i > 0; i--) steps.push({ atMs: this.#moment(), do: name });
     if (has.terminate) for (let i = some(2); i > 0; i--) steps.push({ atMs: this.#moment(), do: 'terminate', ...(random.chance(0.5) ? { graceMs: random.pick([0, 10, 500, 9000]) } : {}) });
     if (random.chance(0.2)) steps.push({ atMs: this.#moment(), do: 'join' });
@@ -188,12 +201,13 @@ class Drawing {
     const job: JobPlan = { ...PLAIN, how: random.chance(0.5) ? 'computes' : 'awaits', ms: this.#often('slowJobs', 0.5) ? random.spread(400) : random.unit() / 4, onAbort: random.pick(['nothing', 'returns', 'throws']) };
     if (this.#often('neverJobs', 0.2)) job.end = 'never';
     if (this.#often('throws', 0.3)) job.end = 'throws';
-    if (this.#often('exits', 0.2)) job.end = random.pick(['exits', 'exits later']);
+    if (this.#often('exits', 0.2)) job.end = random.pick(['exits', 'exits later']); // not yet 'emits exit': the library takes the next job of the same message for one that has not started
     if (this.#often('deaths', 0.2)) job.end = 'is killed';
     if (this.#often('lateFailures', 0.2)) job.end = 'fails late';
     if (this.#often('spins', 0.1)) job.end = 'spins later';
     if (this.#often('large', 0.3)) job.jobBytes = random.pick([1000, 3000, 9000, 20_000]);
     if (this.#often('large', 0.3)) job.valueBytes = random.pick([1000, 3000, 9000, 20_000]);
+    if (job.valueBytes > 0 && this.#often('kill', 0.5)) job.termMs = random.spread(20);
     if (this.#often('uncloneable', 0.2)) job.uncloneable = random.pick(['job', 'value']);
     if (this.#has.loop) {
       job.puts = random.integer(0, 3);

@@ -30,15 +30,20 @@ export function moduleOf(worker: SimWorker, plan: Plan, books: Books): Record<st
   const sleep = (ms: number): Promise<void> => new Promise(resolve => { actor.clock.setTimeout(resolve, ms); });
 
   /** What the job does before its end. */
-  function takeTime({ how, ms, onAbort }: JobPlan, { signal }: JobContext): Promise<void> | undefined {
+  function takeTime({ how, ms, onAbort }: JobPlan, { signal, jobId }: JobContext): Promise<void> | undefined {
     if (how === 'computes') {
       actor.spend(ms);
       return undefined;
     }
     if (onAbort === 'nothing' || plan.kind === 'loop') return sleep(ms);
     return new Promise<void>((resolve, reject) => {
-      actor.clock.setTimeout(resolve, ms);
+      const wait = books.waits(worker, jobId);
+      actor.clock.setTimeout(() => {
+        wait.untilMs = actor.now();
+        resolve();
+      }, ms);
       signal.addEventListener('abort', () => {
+        wait.hasHeard = true;
         if (onAbort === 'returns') resolve();
         else reject(signal.reason);
       });
@@ -48,7 +53,12 @@ export function moduleOf(worker: SimWorker, plan: Plan, books: Books): Record<st
   function end(key: number, attempt: number): unknown {
     const job = plan.jobs[key]!;
     if (job.end !== 'returns') actor.machine.met.add(`a job that ${job.end}`);
-    if (job.end === 'never') return job.how === 'computes' ? (actor.spend(Infinity), never()) : never();
+    if (job.end === 'never' && job.how === 'computes') {
+      worker.spinsInJob = plan.kind === 'function';
+      actor.spend(Infinity);
+    }
+    if (job.end === 'never') return never();
+    if (job.end === 'emits exit') worker.emitExit();
     if (job.end === 'exits') {
       worker.exit(9);
       return never();
@@ -66,13 +76,14 @@ export function moduleOf(worker: SimWorker, plan: Plan, books: Books): Record<st
     if (job.end === 'spins later') actor.clock.setTimeout(() => actor.spend(Infinity), 3);
     if (job.uncloneable === 'value') return () => {};
     books.ended(worker, key, attempt, 'returned');
+    if (job.termMs !== Infinity) actor.machine.at(actor.now() + job.termMs, () => worker.signal('SIGTERM'));
     return valueOf(signed(key, attempt), job.valueBytes);
   }
 
   function work(value: unknown, context: JobContext): unknown {
     const key = keyOf(value);
     const { attempt } = context;
-    books.started(worker, key, attempt);
+    books.started(worker, key, attempt, context.jobId);
     const time = takeTime(plan.jobs[key]!, context);
     return time === undefined ? end(key, attempt) : time.then(() => end(key, attempt), reason => {
       books.ended(worker, key, attempt, 'threw');
@@ -85,7 +96,7 @@ export function moduleOf(worker: SimWorker, plan: Plan, books: Books): Record<st
       const key = keyOf(value);
       const { attempt } = context;
       const job = plan.jobs[key]!;
-      books.started(worker, key, attempt);
+      books.started(worker, key, attempt, context.jobId);
       await takeTime(job, context);
       for (let i = 0; i < job.puts; i++) {
         const put = results.put(valueOf(signed(key, attempt), job.valueBytes));
@@ -96,7 +107,7 @@ export function moduleOf(worker: SimWorker, plan: Plan, books: Books): Record<st
       if (job.loop === 'asks twice') {
         const next = async (): Promise<void> => {
           const step = await jobs.next();
-          if (step.done !== true) books.started(worker, keyOf(step.value), context.attempt);
+          if (step.done !== true) books.started(worker, keyOf(step.value), context.attempt, context.jobId);
         };
         await Promise.all([next(), next()]);
       }
@@ -105,6 +116,9 @@ export function moduleOf(worker: SimWorker, plan: Plan, books: Books): Record<st
       if (job.loop === 'throws') throw signed(key, attempt);
       await end(key, attempt);
     }
+    if (!plan.sums || worker.left.length === 0) return;
+    await results.put(-1 - worker.number);
+    books.hasPutSum(worker);
   }
 
   const { setup, teardown } = worker.plan;
@@ -113,6 +127,7 @@ export function moduleOf(worker: SimWorker, plan: Plan, books: Books): Record<st
     ...(setup === 'none' ? {} : { setup: () => { if (setup === 'throws') throw new Error('setup throws'); } }),
     ...(teardown === 'none' ? {} : {
       teardown: async () => {
+        worker.teardowns++;
         actor.machine.met.add(`a teardown that is ${teardown}`);
         if (teardown === 'blocks') actor.spend(Infinity);
         await sleep(worker.number % 3 * 40 + 2);
