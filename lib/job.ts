@@ -10,6 +10,8 @@ export type Fate = Settled['status'] | 'done';
 
 /** Whom the result goes to, where it does not go to the result queue. */
 export interface Caller {
+  /** Nobody wants the result any more: what comes back without one does not wait again. */
+  readonly isGone?: boolean;
   settle(fate: Settled): void;
   /** The pool ended over the job. */
   overtake(error: JobLostError | WorkerStartError): void;

@@ -30,6 +30,7 @@ export interface MapHost<Job, Value> {
 }
 
 interface Slot<Job> extends Caller {
+  isGone: boolean;
   id: number;
   readonly job: Job;
   fate: Settled | undefined;
@@ -117,6 +118,7 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
 
   #take(job: Job): void {
     const slot: Slot<Job> = {
+      isGone: false,
       id: -1,
       job,
       fate: undefined,
@@ -131,7 +133,7 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
     if (call === undefined) throw new PoolClosedError();
     Object.assign(slot, call);
     if (this.#state === 'open') this.#slots.push(slot);
-    else slot.callOff(); // it was left, or ended, by somebody who was told of the call
+    else drop(slot); // it was left, or ended, by somebody who was told of the call
   }
 
   /** Gives what can be given, in order. */
@@ -166,11 +168,17 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
   }
 
   #leave(): void {
-    for (const { callOff } of this.#slots.drain()) callOff();
+    for (const slot of this.#slots.drain()) drop(slot);
     for (const step of this.#steps.drain()) step.resolve({ done: true, value: undefined });
     if (this.#state === 'left') return;
     this.#state = 'left';
     this.stop();
     this.#host.left(this);
   }
+}
+
+/** Nobody wants it any more. */
+function drop(slot: Slot<unknown>): void {
+  slot.isGone = true;
+  slot.callOff();
 }

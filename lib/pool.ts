@@ -346,7 +346,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     const isWorkOver = isFinishing || (this.#queue.closed && this.#waitingCount === 0 && !this.#mayGetBack());
     if (isWorkOver) for (const worker of this.#workers) worker.endOfJobs(isFinishing || this.#ledger.unsettled === 0);
     const isOver = this.#end !== undefined || (this.#queue.closed && this.#ledger.unsettled === 0);
-    if (isOver && this.#workers.size === 0) {
+    if (isOver && this.#isEndNew) this.#advanceSoon(); // a press that ended it may still be heard here, too
+    else if (isOver && this.#workers.size === 0) {
       this.#holdEventLoop(true);
       this.#guard.end(() => this.#finish());
     } else this.#holdEventLoop(this.#ledger.unsettled > 0 || this.#end !== undefined || (this.#queue.closed && this.#workers.size > 0));
@@ -542,6 +543,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   #putBack(entry: Entry<JobOf<Module>>): void {
     this.#host.assert(entry.state !== 'over', 'what has its fate does not wait again');
     if (this.#end !== undefined) return this.#ledger.overtaken([entry], 'pending', this.#end);
+    if (entry.caller?.isGone === true) return this.#settle(entry, 'rejected', undefined);
     entry.state = 'waiting';
     (entry.caller === null ? this.#queue : this.#calls).putBack(entry);
   }
@@ -666,8 +668,8 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
 
   /** Takes the next step from where the pool is, however it came there: interrupt (which may be to finish), the three steps, SIGKILL. */
   #press(signal: NodeJS.Signals): void {
-    if (this.#phase === 'gone') this.#pressedLate();
-    else if (this.#isEndNew) this.#end = this.#end?.outcome === 'interrupted' ? { ...this.#end, signal } : this.#end; // a listener of the program heard the same press first
+    if (this.#isEndNew) this.#end = this.#end?.outcome === 'interrupted' ? { ...this.#end, signal } : this.#end; // a listener of the program heard the same press first
+    else if (this.#phase === 'gone') this.#pressedLate();
     else if (this.#phase === 'running') this.#interrupt(signal);
     else if (this.#phase === 'finishing') this.#terminate(this.#settings.graceMs);
     else this.#killAll();

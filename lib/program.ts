@@ -75,6 +75,8 @@ class Program {
   #unsentBytes = 0;
   #workedMs = 0;
   #flushed = Promise.resolve();
+  /** How many flushes are under way. */
+  #flushes = 0;
   #flushTimer: Timer | undefined;
   #tellsMemory = false;
   #isShielded = false;
@@ -257,6 +259,11 @@ class Program {
     this.#lookedMs = LONG_AGO;
   }
 
+  /** A job has only emitted 'exit': any message takes back the last word that was said. */
+  #sayAlive(): void {
+    void this.#channel.send({ type: 'results', outcomes: [], segments: [], elapsedMs: 0, memoryBytes: 0 });
+  }
+
   /** A large value cannot be sent any more, nor can what follows it: results are told from their order. */
   #dropFromLargeOn(): void {
     const large = this.#outcomes.findIndex(isLarge);
@@ -276,13 +283,21 @@ class Program {
   /** Sends what is there, after what is already being sent. Resolves when it has left the process. */
   #flush(): Promise<void> {
     this.#host.restore();
+    this.#flushes++;
     this.#flushed = this.#flushed.then(async () => {
-      if (this.#outcomes.length === 0) return;
-      const send = this.#takeResults();
-      if (this.#channel.hasLarge) await this.#channel.sendLarge();
-      await send();
+      if (this.#outcomes.length > 0) {
+        const send = this.#takeResults();
+        if (this.#channel.hasLarge) await this.#channel.sendLarge();
+        await send();
+      }
+      this.#flushes--;
     });
     return this.#flushed;
+  }
+
+  /** Whether something that is done has not left the process. */
+  get #hasUnsent(): boolean {
+    return this.#outcomes.length > 0 || this.#flushes > 0;
   }
 
   /** Takes out what is there, and returns what sends it. */
@@ -331,6 +346,7 @@ class Program {
   async #look(): Promise<void> {
     if (this.#workedMs >= FLUSH_AFTER_MS || this.#unsentBytes >= FLUSH_BYTES || this.#channel.hasLarge) await this.#flush();
     for (let turn = 0; turn < 2; turn++) await new Promise<void>(resolve => { this.#host.setImmediate(resolve); });
+    if (this.#lookedMs === LONG_AGO) this.#sayAlive();
     this.#lookedMs = this.#now();
   }
 
@@ -470,7 +486,7 @@ class Program {
               return { done: true, value: undefined };
             }
             finishCurrent(); // a loop that asked for two at once: it has got the second
-          } while (this.#received.length === 0); // another call was quicker
+          } while (this.#received.length === 0 || (this.#position === 0 && this.#hasUnsent)); // another call was quicker
           const { read } = this.#startJob();
           isOver = false;
           this.#startMs = this.#now();

@@ -157,13 +157,13 @@ export class WorkerProcess<Job> {
 
   /** Whether one more message of jobs may be sent, where `window` of them may be under way. */
   hasRoom(window: number): boolean {
-    if (this.#phase !== 'ready' || this.#told !== 'nothing' || this.#isPutDown || this.#isAskedBack || this.#given.isCrossing) return false;
+    if (this.#phase !== 'ready' || this.isLeaving || this.#isAskedBack || this.#given.isCrossing) return false;
     return this.#given.messages === 0 || (this.#given.messages < window && this.#given.current?.alone === null);
   }
 
-  /** Whether it has been told to leave. */
+  /** Whether it has been told to leave, or is dead already. */
   get isLeaving(): boolean {
-    return this.#told !== 'nothing' || this.#isPutDown;
+    return this.#told !== 'nothing' || this.#isPutDown || this.#exit !== undefined;
   }
 
   /** Whether another one should take its place: it died, left early, had its share of jobs or memory, or could not let go of a job. */
@@ -235,6 +235,7 @@ export class WorkerProcess<Job> {
     this.#callOffTimeout = deadline(this.#host, CANCEL_ANSWER_MS, () => {
       if (this.#given.current === entry && this.#phase === 'ready') this.kill('SIGTERM');
     });
+    if (this.isLoop) this.endOfJobs(); // it has but one signal, which has aborted: it is not asked for another job
   }
 
   /** Whether it has been at a job for a while. */
@@ -302,6 +303,7 @@ export class WorkerProcess<Job> {
     if (this.#exit !== undefined) return this.hasten(0); // its pid, and that of its group, may be another's by now
     const signal = this.#settings.interruptSignals.includes('SIGTERM') ? 'SIGKILL' : wanted; // they ignore it
     this.#isPutDown = true;
+    if (signal === 'SIGKILL') this.#graceMs = 0; // nothing that it holds is worth a wait
     this.#child.kill(signal);
     if (signal === 'SIGTERM') {
       this.#child.kill('SIGCONT');

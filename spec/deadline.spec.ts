@@ -7,8 +7,9 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { deadline } from '../lib/deadline.ts';
+import type { Clock, Timer } from '../lib/host.ts';
 import { node } from '../lib/node.ts';
 
 const DEADLINE_MS = 50;
@@ -27,9 +28,40 @@ function block(ms: number, isSo = (): boolean => false): void {
 
 const turn = (): Promise<void> => new Promise(resolve => { setImmediate(resolve); });
 const verdict = (ms: number): Promise<void> => new Promise(resolve => { deadline(node, ms, resolve); });
-const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length;
+/** The clock, and how many of its timers are set. They do not hold the event loop, and so Node does not tell of them. */
+function counting(): { clock: Clock; timers: () => number } {
+  const set = new Set<Timer | undefined>();
+  const clock: Clock = {
+    ...node,
+    setTimeout: (callback, ms) => {
+      const timer = node.setTimeout(() => {
+        set.delete(timer);
+        callback();
+      }, ms);
+      set.add(timer);
+      return timer;
+    },
+    clearTimeout: timer => {
+      set.delete(timer);
+      node.clearTimeout(timer);
+    },
+  };
+  return { clock, timers: () => set.size };
+}
 
 describe('deadline()', () => {
+  // It does not hold the event loop itself.
+  let holding: NodeJS.Timeout;
+  before(() => { holding = globalThis.setInterval(() => {}, 1000); });
+  after(() => clearInterval(holding));
+
+  it('does not hold the event loop', () => {
+    let isRef = true;
+    const timer = { unref() { isRef = false; return this; } };
+    deadline({ ...node, setTimeout: () => timer }, 10, () => {});
+    assert.equal(isRef, false);
+  });
+
   it('calls back, once', async () => {
     let calls = 0;
     await new Promise<void>(resolve => {
@@ -44,11 +76,11 @@ describe('deadline()', () => {
 
   it('does not call back, and leaves no timer, when it was called off before its time', async () => {
     let calls = 0;
-    const before = timers();
-    const callOff = deadline(node, 1, () => { calls++; });
-    assert.equal(timers(), before + 1);
+    const { clock, timers } = counting();
+    const callOff = deadline(clock, 1, () => { calls++; });
+    assert.equal(timers(), 1);
     callOff();
-    assert.equal(timers(), before);
+    assert.equal(timers(), 0);
     await verdict(1);
     assert.equal(calls, 0);
   });
@@ -127,14 +159,14 @@ describe('deadline()', () => {
 
   it('can be called off in the time that it granted', async () => {
     let calls = 0;
-    const before = timers();
-    const callOff = deadline(node, 1, () => { calls++; });
+    const { clock, timers } = counting();
+    const callOff = deadline(clock, 1, () => { calls++; });
     const next = new Promise<void>(resolve => { setTimeout(resolve, 1); });
     block(NOTICED_MS); // both are due now, one behind the other
     await next;
-    assert.equal(timers(), before + 1);
+    assert.equal(timers(), 1);
     callOff();
-    assert.equal(timers(), before);
+    assert.equal(timers(), 0);
     await verdict(1);
     assert.equal(calls, 0);
   });

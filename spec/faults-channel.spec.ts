@@ -61,6 +61,17 @@ describe('a worker that', { concurrency: 2 }, () => {
     await nobodyIsLeft();
   });
 
+  it('only emits \'exit\', and starts the next job of the same message, may have started that', limited, async t => {
+    const { stdio, said, nobodyIsLeft } = words(t);
+    const pool = poolOf<Faults>(t, 'faults', { workers: 1, chunkSize: 2, stdio });
+    const jobs = [{ fault: 'emit exit' }, { fault: 'say and spin for ever' }];
+    await pool.jobs.putAll(jobs);
+    await said('spins');
+    const report = await pool.terminate({ graceMs: 100 });
+    assert.deepEqual([report.lost, report.pending], [jobs, []]);
+    await nobodyIsLeft();
+  });
+
   it('breaks the protocol may have started all that it was given: nothing of that is pending', limited, async t => {
     const folder = mkdtempSync(join(tmpdir(), 'drainpool-'));
     t.after(() => rmSync(folder, { recursive: true }));

@@ -18,7 +18,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['index.ts'],
 ];
 /** Lines of code: neither empty nor comment alone. */
-const MOST_LINES = 3820;
+const MOST_LINES = 3840;
 /** They are its start-up time. */
 const MOST_FILES_IN_A_WORKER = 4;
 

@@ -9,6 +9,7 @@ import { assertSum, finish, poolOf } from './support/pool.ts';
 import { words } from './support/words.ts';
 
 type Loop = typeof import('./fixtures/loop.ts');
+type LateSum = typeof import('./fixtures/late-sum.ts');
 type Summed = typeof import('./fixtures/sum.ts');
 
 const valuesOf = (results: { id: number }[]): [number, unknown][] => results.map(result => [result.id, 'value' in result ? result.value : 'rejected']);
@@ -69,6 +70,26 @@ describe('a manual loop', { concurrency: 2 }, () => {
     const { report, results } = await finish(pool);
     assert.equal(report.fulfilled, 3);
     assert.deepEqual(valuesOf(results), [[2, 'read ahead']]);
+  });
+
+  it('whose job has timed out is given no other: those behind it have their time in another worker', limited, async t => {
+    const pool = poolOf<LateSum>(t, 'late-sum', { workers: 1, timeoutMs: 100, stdio: 'ignore' });
+    for (const job of [{ n: 0, ms: 130 }, { n: 1 }, { n: 2 }]) void pool.jobs.put(job);
+    const { report, results } = await finish(pool);
+    assert.deepEqual(results.filter(({ status }) => status === 'rejected').map(({ id }) => id), [0]);
+    assert.deepEqual([report.fulfilled, report.rejected, report.workers.length], [2, 1, 2]);
+    assert.ok(valuesOf(results).some(([, value]) => value === '2 in all'));
+  });
+
+  it('that asks for two jobs at once, of two messages, may have started all of the second: nothing of that is pending at the end', limited, async t => {
+    const { stdio, said } = words(t);
+    const pool = poolOf<LateSum>(t, 'late-sum', { workers: 1, chunkSize: 2, stdio });
+    await pool.jobs.putAll(Array.from({ length: 6 }, (_, n) => ({ n: n + 10 })));
+    await said('started 15');
+    await pool.jobs.putAll([{ n: 0, ms: 100, asksTwice: true }, { n: 1 }, { n: 2 }, { n: 3 }]);
+    await said('started 1 and 2');
+    const report = await pool.terminate({ graceMs: 100 });
+    assert.deepEqual([report.lost.map(({ n }) => n), report.pending.map(({ n }) => n)], [[2, 3], []]);
   });
 
   it('that throws has its current job rejected, and another worker gets the rest', async t => {

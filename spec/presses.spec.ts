@@ -48,6 +48,20 @@ describe('the first press on a pool', { concurrency: 2 }, () => {
 });
 
 describe('a signal of which a listener of the program ends the pool', () => {
+  it('by interrupt(), before there is any worker, is the signal of the report', limited, async t => {
+    let pool: ProcessPool<Work> | undefined;
+    const end = (): void => void pool?.interrupt();
+    process.on('SIGUSR2', end);
+    t.after(() => process.off('SIGUSR2', end));
+    pool = workPool(t, { interruptSignals: ['SIGUSR2'] });
+    const joined = pool.join();
+    const holding = setInterval(() => {}, 1000); // an idle pool does not
+    t.after(() => clearInterval(holding));
+    process.kill(process.pid, 'SIGUSR2');
+    const { outcome, signal, exitCode } = await joined;
+    assert.deepEqual([outcome, signal, exitCode], ['interrupted', 'SIGUSR2', 140]);
+  });
+
   for (const [how, signal] of [['interrupt', 'SIGUSR2'], ['terminate', null]] as const) it(`by ${how}() is one press on the pool, which hears it next`, limited, async t => {
     const { stdio, said } = words(t);
     let pool: ProcessPool<Work> | undefined;

@@ -432,8 +432,7 @@ export class Books {
     this.#judgeReport(report);
     this.#judgeSignals();
     const soonMs = this.goneMs - this.#killedMs;
-    const heldMs = Math.min(this.longestGraceMs, Math.max(...host.workers.map(({ plan }) => plan.heldMs), 0)); // it waits for a channel that is held, though it was told to kill
-    if (soonMs > SOON_MS[this.#plan.weather] + this.blockedMs + heldMs) fail(`it was told to end at once, and took ${soonMs.toFixed(0)} ms`);
+    if (soonMs > SOON_MS[this.#plan.weather] + this.blockedMs) fail(`it was told to end at once, and took ${soonMs.toFixed(0)} ms`);
     if (report.error !== null && /in a row/.test(report.error.message)) this.#judgeFailure(host);
     if (this.endMs !== Infinity && this.#plan.options.interruptPolicy !== 'finish') {
       const tookMs = this.goneMs - this.endMs;
@@ -456,8 +455,7 @@ export class Books {
   #judgeReport({ outcome, signal, exitCode, error, workers }: PoolReport<unknown>): void {
     const fail = (what: string): void => this.#machine.fail(what);
     const isPressed = this.firstEnd === 'press';
-    const isGoneAtOnce = this.#plan.listens && this.goneMs === this.endMs; // where nobody is there the pool is gone before it hears that it was a press
-    if (outcome === 'interrupted' && !isGoneAtOnce && (this.firstEnd === 'terminate' || (signal === 'SIGINT') !== isPressed)) fail(`the report says ${outcome} by ${signal}: it was ${this.firstEnd}`);
+    if (outcome === 'interrupted' && (this.firstEnd === 'terminate' || (signal === 'SIGINT') !== isPressed)) fail(`the report says ${outcome} by ${signal}: it was ${this.firstEnd}`);
     if (outcome === 'terminated' && this.firstEnd !== 'terminate') fail(`the report says ${outcome}: it was ${this.firstEnd}`);
     if (exitCode !== (outcome === 'completed' ? 0 : signal === null ? 1 : 130)) fail(`the exit code of ${outcome} by ${signal} is ${exitCode}`);
     if (outcome === 'failed' && /refused it/.test(error?.message ?? '') && this.#refusals < MOST_REFUSALS) fail(`the pool failed after ${this.#refusals} refusals`);

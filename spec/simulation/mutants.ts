@@ -30,6 +30,11 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a channel that somebody else holds is waited for', 'worker-process', 'this.#child.closeChannel(); // somebody else', '; // somebody else'),
   broken('a loop that asks for two jobs at once never lets go of the first', 'program', 'letGo();', ';'),
   broken('what may have started when a worker exits by itself is run again', 'given', 'count === 1 || this.started !== undefined', 'count === 1'),
+  broken('a loop that was told to give up a job is given others', 'worker-process', 'if (this.isLoop)\n            this.endOfJobs(); // it has but one', 'if (false)\n            this.endOfJobs(); // it has but one'),
+  broken('a loop starts a job of the next message before the results of the last one have left', 'program', '|| (this.#position === 0 && this.#hasUnsent)', ''),
+  broken('the word of an exit that was only emitted is believed', 'program', 'this.#sayAlive();', ';'),
+  broken('a channel that is held keeps a pool that was told to end at once', 'worker-process', 'this.#graceMs = 0;', ';'),
+  broken('a worker that is dead is given jobs while its channel is held', 'worker-process', '|| this.#exit !== undefined;', ';'),
   // ---- One fate for each job
   broken('a job that is settled may be settled again', 'pool', "if (entry.state === 'over')", 'if (false)'),
   broken('what was given and not started is lost', 'pool', "this.#ledger.overtaken(unstarted, 'pending', this.#end);", "this.#ledger.overtaken(unstarted, 'lost', this.#end);\n        else if (false)\n            ;"),
@@ -100,7 +105,7 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a put() that is awaited in the loop over the results waits for itself', 'queue', 'this.#isPutHeld = this.#room !== undefined;', ';'),
   // ---- Presses and the report
   broken('one Ctrl-C that arrives twice counts twice', 'interrupt', 'nowMs - lastPressMs <= SAME_PRESS_MS', 'false'),
-  broken('an interrupt() in a listener of its own and its press are two', 'pool', 'else if (this.#isEndNew)', 'else if (false)'),
+  broken('an interrupt() in a listener of its own and its press are two', 'pool', 'if (this.#isEndNew)\n            this.#end', 'if (false)\n            this.#end'),
   broken('Ctrl-C is never given back where nobody reads', 'pool', '++this.#latePresses === 2', '++this.#latePresses === 200'),
   broken('the report does not know the signal', 'pool', 'this.#interrupt(signal);', 'this.#interrupt(null);'),
   // ---- The end
@@ -120,7 +125,7 @@ export const MUTANTS: readonly Mutant[] = [
   // ---- Maps, sources and puts
   broken('a map that the end cut short just ends', 'map', 'this.#host.whyEnded().then(step?.reject, step?.reject);', 'step?.resolve({ done: true, value: undefined });'),
   broken('a map passes over a failure', 'map', 'this.#fail(fate.reason);', ';'),
-  broken('a map that was left has the rest done', 'map', 'for (const { callOff } of this.#slots.drain())\n            callOff();', 'this.#slots.drain();'),
+  broken('a map that was left has the rest done', 'map', 'for (const slot of this.#slots.drain())\n            drop(slot);', 'this.#slots.drain();'),
   broken('an iterator is never closed', 'source', 'void closeIterator(this.#iterator);', ';'),
   broken('putAll forgets how many it put', 'queue', 'return count;\n                if', 'return 0;\n                if'),
   broken('a job that is not taken is said to be', 'queue', 'const NOT_TAKEN = Promise.resolve(false);', 'const NOT_TAKEN = Promise.resolve(true);'),
@@ -144,7 +149,7 @@ export const MUTANTS: readonly Mutant[] = [
   // ---- What follows what
   broken('a job starts before the last results have left', 'program', 'if (this.#position === 0)\n            await this.#flush();', ';'),
   broken('a loop asks on before its values have left', 'program', 'if (hasPut)\n                    await this.#flush();', ';'),
-  broken('jobs follow a request to give back', 'worker-process', '|| this.#isPutDown || this.#isAskedBack || this.#given.isCrossing)', '|| this.#isPutDown || this.#given.isCrossing)'),
+  broken('jobs follow a request to give back', 'worker-process', '|| this.#isAskedBack || this.#given.isCrossing)', '|| this.#given.isCrossing)'),
   broken('jobs pass others that cross', 'worker-process', '|| this.#isAskedBack || this.#given.isCrossing)\n            return false;', '|| this.#isAskedBack)\n            return false;'),
   broken('nobody asks for jobs back', 'worker-process', 'void this.#channel.send({ type: \'give-back\' });', 'this.#isAskedBack = false;'),
   broken('large values of jobs that are handed back stay', 'program', 'this.#channel.drop(wire);', ';'),

@@ -528,8 +528,7 @@ class Player {
     const isSound = [...plans, this.#plan.rest].every(plan => plan.start === 'ok' && plan.import === 'ok' && plan.setup !== 'throws' && plan.livesMs === Infinity) && all.every(({ end }) => end === 'returns' || end === 'throws');
     if (isSound && workers.idle + workers.busy + workers.starting < minWorkers) this.#machine.fail(`${JSON.stringify(workers)} are warm: ${minWorkers} are wanted`);
     const isIdle = jobs.waiting + jobs.given + workers.busy + workers.starting === 0;
-    const isHeld = this.#sim.workers.some(({ isExitKnown, isChannelEnded }) => isExitKnown && !isChannelEnded); // it has exited, and its channel is waited for
-    if (isIdle && !isHeld && [...this.#parent.timers].some(({ isProgram, isRef }) => isRef && !isProgram)) this.#machine.fail('the pool is idle, and holds the event loop');
+    if (isIdle && [...this.#parent.timers].some(({ isProgram, isRef }) => isRef && !isProgram)) this.#machine.fail('the pool is idle, and holds the event loop');
   }
 
   /** A reader that puts jobs in its own loop does not wait for itself. */

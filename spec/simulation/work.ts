@@ -117,6 +117,7 @@ export function moduleOf(worker: SimWorker, plan: Plan, books: Books): Record<st
       await end(key, attempt);
     }
     if (!plan.sums || worker.left.length === 0) return;
+    await sleep(worker.number % 2 * 150);
     await results.put(-1 - worker.number);
     books.hasPutSum(worker);
   }
