@@ -215,7 +215,9 @@ export class Books {
     this.#machine.met.add(`sent ${String(type)}`);
     const { minWorkers = 0, maxJobsPerWorker, maxWorkerMemory } = this.#plan.options;
     const isIdled = type === 'end-of-jobs' && !this.isClosed() && this.firstEnd === undefined && maxJobsPerWorker === undefined && maxWorkerMemory === undefined;
-    if (isIdled && this.#terms.get(worker) === undefined && this.staying() <= minWorkers && this.#plan.workers.every(({ start }) => start !== 'no process')) this.#machine.fail(`${worker.name} may leave, and ${minWorkers} are wanted`);
+    if (type === 'cancel') worker.wasCancelled = true;
+    const isUsedUp = worker.wasCancelled && this.#plan.kind === 'loop'; // its one signal has aborted
+    if (isIdled && !isUsedUp && this.#terms.get(worker) === undefined && this.staying() <= minWorkers && this.#plan.workers.every(({ start }) => start !== 'no process')) this.#machine.fail(`${worker.name} may leave, and ${minWorkers} are wanted`);
     if (type === 'stop' || type === 'end-of-jobs') worker.isTold = true;
     if (type === 'jobs') this.#gives(worker, message as { firstId: number; jobs: unknown[] });
     if (type === 'cancel') this.#callsOff(worker, (message as { id: number }).id);

@@ -73,6 +73,8 @@ export class SimWorker {
   readonly given: number[][] = [];
   answered = 0;
   hasSaidStopping = false;
+  /** It was told to give up a job. */
+  wasCancelled = false;
   deathSignal: NodeJS.Signals | null | undefined;
   /** It came to its end by the protocol. */
   leftByItself = false;

@@ -41,8 +41,12 @@ export interface Played {
   met: Set<string>;
 }
 
-export function play(plan: Plan, trace?: (line: string) => void): Promise<Played> {
-  return new Player(plan, trace).play();
+export async function play(plan: Plan, trace?: (line: string) => void): Promise<Played> {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0; // a stack says where this program lies: the bytes of an error would depend on that
+  const played = await new Player(plan, trace).play();
+  Error.stackTraceLimit = stackTraceLimit;
+  return played;
 }
 
 /** The schedule that is being played: what nobody catches is its failure. */

@@ -93,7 +93,6 @@ async function main(): Promise<number> {
   return failures.length > 0 ? 1 : 0;
 }
 
-Error.stackTraceLimit = 0;
 process.removeAllListeners('warning'); // that a pool failed somebody may ask later: Node warns of that each time
 if (isMainThread) process.exitCode = await main();
 else {

@@ -10,7 +10,7 @@ export function valueOf(key: number, bytes: number): unknown {
   if (bytes < 100) return key;
   const view = new Uint8Array(bytes);
   new DataView(view.buffer).setFloat64(0, key);
-  return bytes % 9000 === 0 ? { key, view } : view;
+  return bytes % 9000 === 0 ? { key: String(key), view } : view; // v8 writes the same number in one way or another, as it has it in memory
 }
 
 export function keyOf(value: unknown): number {
