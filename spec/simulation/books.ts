@@ -150,8 +150,18 @@ export class Books {
     const atMs = worker.actor.now();
     this.lastMs = this.#machine.nowMs;
     this.#machine.say(worker.name, () => `starts job ${key}, attempt ${attempt}`);
+    this.#checkResultsLeft(worker, key);
     this.#starts.push({ key, attempt, worker, atMs, endedMs: Infinity, how: 'runs', isLate: worker.stopReadMs <= atMs, id, isCalledOff: false, threwAtStop: false });
     if (this.#calledOff.get(worker) === id) this.#machine.fail(`${worker.name} started job ${key} after it had read that it is called off`);
+  }
+
+  /** No job starts before the results of the messages before its own have left. */
+  #checkResultsLeft(worker: SimWorker, key: number): void {
+    const id = this.accounts.get(key)?.id;
+    const own = id === undefined ? -1 : worker.given.findIndex(ids => ids.includes(id));
+    if (own === -1) return;
+    const before = worker.given.slice(0, own).reduce((sum, { length }) => sum + length, 0);
+    if (before > worker.leftJobs) this.#machine.fail(`${worker.name} started job ${key}, and ${before - worker.leftJobs} results of the messages before have not left`);
   }
 
   ended(worker: SimWorker, key: number, attempt: number, how: 'returned' | 'threw'): void {
@@ -195,6 +205,7 @@ export class Books {
     worker.saidMs = message.type === 'exiting' ? sentMs : Infinity; // one that says more has only emitted 'exit'
     if (message.type === 'stopping') worker.stoppingMs = sentMs;
     if (!('outcomes' in message) || !Array.isArray(message.outcomes)) return;
+    worker.leftJobs += message.outcomes.filter(outcome => !(outcome instanceof Object && 'value' in outcome)).length;
     for (const outcome of message.outcomes) {
       const value: unknown = outcome instanceof Object && 'rejected' in outcome ? outcome.rejected : outcome instanceof Object && 'value' in outcome ? outcome.value : outcome;
       if (typeof value === 'number') worker.left.push({ sign: value, sentMs });
@@ -222,6 +233,7 @@ export class Books {
     if (type === 'jobs') this.#gives(worker, message as { firstId: number; jobs: unknown[] });
     if (type === 'cancel') this.#callsOff(worker, (message as { id: number }).id);
     if (type === 'stop') this.#failedMs = Math.min(this.#failedMs, nowMs); // it may be dead by now
+    if (type === 'jobs' && worker.isExitKnown) this.#machine.fail(`${worker.name} was given jobs, and the pool had heard of its exit`);
     if (!worker.actor.isAlive) return;
     const wasUnderWay = this.#plan.options.interruptPolicy === 'finish' && this.#crossing.has(worker);
     if (type === 'piece' && this.endMs >= nowMs) this.#crossing.add(worker);
@@ -295,7 +307,7 @@ export class Books {
     if (worker.wasReady || worker.deathSignal === 'SIGINT') this.#areRoundsKnown = false; // it may have died in vain, or not
     if (worker.round !== this.#rounds) return;
     this.#rounds++;
-    this.#pausedUntilMs = this.#machine.nowMs + 100 * 2 ** this.#streak++;
+    this.#pausedUntilMs = this.#machine.nowMs + Math.min(100 * 2 ** this.#streak++, 60_000);
   }
 
   /** The pool reads a message. */

@@ -73,6 +73,8 @@ export class SimWorker {
   readonly given: number[][] = [];
   answered = 0;
   hasSaidStopping = false;
+  /** How many jobs have an outcome that has left it. */
+  leftJobs = 0;
   /** It was told to give up a job. */
   wasCancelled = false;
   deathSignal: NodeJS.Signals | null | undefined;

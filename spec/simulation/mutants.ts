@@ -152,7 +152,6 @@ export const MUTANTS: readonly Mutant[] = [
   broken('jobs follow a request to give back', 'worker-process', '|| this.#isAskedBack || this.#given.isCrossing)', '|| this.#given.isCrossing)'),
   broken('jobs pass others that cross', 'worker-process', '|| this.#isAskedBack || this.#given.isCrossing)\n            return false;', '|| this.#isAskedBack)\n            return false;'),
   broken('nobody asks for jobs back', 'worker-process', 'void this.#channel.send({ type: \'give-back\' });', 'this.#isAskedBack = false;'),
-  broken('large values of jobs that are handed back stay', 'program', 'this.#channel.drop(wire);', ';'),
   broken('nobody waits to hear that a message never left', 'worker-process', 'if (this.#sending === 0)', 'if (true)'),
   broken('a large job goes on after stop', 'worker-process', 'return this.#told === \'stop\' || !this.#isChannelOpen;', 'return !this.#isChannelOpen;'),
   broken('the last word of a worker that exits does not count', 'worker-process', 'this.#given.started = this.#startedAtExit ?? this.#given.started;', ';'),

@@ -99,6 +99,7 @@ class Drawing {
   readonly #random: Random;
   readonly #has: Record<Feature, boolean>;
   readonly #jobs: JobPlan[] = [];
+  #timeoutMs = 0;
   /** How long it all takes, roughly. */
   readonly #spanMs: number;
 
@@ -130,7 +131,7 @@ class Drawing {
       options.resultCapacity = random.integer(1, 5);
     }
     if (random.chance(0.5)) options.chunkSize = random.pick([1, 1, 2, 3, 5, 10]);
-    if (has.timeouts) options.timeoutMs = random.pick([5, 50, 300]);
+    if (has.timeouts) options.timeoutMs = this.#timeoutMs = random.pick([5, 50, 300]);
     if (has.retries) options.retries = random.integer(1, 3);
     if (has.recycling) options.maxJobsPerWorker = random.integer(1, 5);
     if (has.minWorkers) options.minWorkers = random.integer(0, workers);
@@ -181,6 +182,7 @@ class Drawing {
       steps.push({ atMs: this.#moment() / 4, do: 'read', gapMs: has.slowReader ? random.spread(100) : 0, leaveAfter: this.#often('leavingReader', 0.7) ? some(6) : Infinity, ...(this.#often('feeding', 0.7) ? { source: this.#source(), byPut: random.chance(0.5) } : {}) });
     }
     if (has.drain) for (let i = some(3); i > 0; i--) steps.push({ atMs: this.#moment(), do: 'drain' });
+    if (has.press && has.held) for (let i = 0, atMs = this.#moment(); i < 3; i++) steps.push({ atMs: atMs + 150 * i, do: 'press', toGroup: true });
     if (has.press) for (let i = some(3); i > 0; i--) steps.push({ atMs: this.#moment() + (random.chance(0.3) ? this.#spanMs : 0), do: 'press', toGroup: random.chance(0.5), ...(this.#often('twice', 0.5) ? { againAfterMs: random.unit() * 60 } : {}) });
     for (const name of ['interrupt', 'close', 'abort', 'dispose'] as const) if (has[name]) for (let i = random.chance(0.8) ? 1 : 2; i > 0; i--) steps.push({ atMs: this.#moment(), do: name });
     if (has.terminate) for (let i = some(2); i > 0; i--) steps.push({ atMs: this.#moment(), do: 'terminate', ...(random.chance(0.5) ? { graceMs: random.pick([0, 10, 500, 9000]) } : {}) });
@@ -209,9 +211,10 @@ class Drawing {
     if (this.#often('large', 0.3)) job.valueBytes = random.pick([1000, 3000, 9000, 20_000]);
     if (job.valueBytes > 0 && this.#often('kill', 0.5)) job.termMs = random.spread(20);
     if (this.#often('uncloneable', 0.2)) job.uncloneable = random.pick(['job', 'value']);
+    if (this.#often('idle', 0.05)) job.uncloneable = 'job'; // a worker that is given nothing after all
     if (this.#has.loop) {
       job.puts = random.integer(0, 3);
-      if (this.#often('timeouts', 0.3)) Object.assign(job, { valueBytes: 20_000, ms: random.spread(400), end: 'returns' }); // the time may be up while a value is on its way
+      if (this.#often('timeouts', 0.15)) Object.assign(job, { valueBytes: 20_000, ms: Math.max(0, this.#timeoutMs - random.integer(1, 20)), end: 'returns', loop: 'goes on' }); // the time may be up while a value is on its way
       if (random.chance(0.15)) job.loop = random.pick(['leaves', 'throws', 'asks twice', 'does not wait']);
     }
     return this.#jobs.push(job) - 1;
@@ -237,6 +240,7 @@ class Drawing {
     if (this.#often('startFaults', 0.1)) plan.setup = 'throws';
     if (this.#often('teardowns', 0.6)) plan.teardown = random.pick(['ok', 'ok', 'throws', 'never ends', 'blocks']);
     if (this.#often('held', 0.5)) plan.heldMs = random.spread(20_000);
+    if (plan.heldMs > 0 && random.chance(0.5)) plan.teardown = 'never ends'; // so that it is killed
     if (this.#often('memory', 0.3)) plan.memoryBytes = 6000;
     if (this.#often('idleDeaths', 0.5)) plan.livesMs = random.spread(300);
     return plan;

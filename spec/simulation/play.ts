@@ -16,7 +16,7 @@ import { keyOf, moduleOf, valueOf } from './work.ts';
 
 /** After the faults have stopped it goes on for so long; then it is closed; and where that cannot be enough, terminated. */
 const GOES_ON_MS = 3000;
-const CLOSED_MS = 40_000;
+const CLOSED_MS = 200_000;
 const TERMINATED_MS = 60_000;
 /** A schedule that has more events goes round in circles. */
 const MOST_EVENTS = 60_000;
