@@ -73,8 +73,8 @@ describe('a manual loop', { concurrency: 2 }, () => {
   });
 
   it('whose job has timed out is given no other: those behind it have their time in another worker', limited, async t => {
-    const pool = poolOf<LateSum>(t, 'late-sum', { workers: 1, timeoutMs: 100, stdio: 'ignore' });
-    for (const job of [{ n: 0, ms: 130 }, { n: 1 }, { n: 2 }]) void pool.jobs.put(job);
+    const pool = poolOf<LateSum>(t, 'late-sum', { workers: 1, timeoutMs: 1000, stdio: 'ignore' });
+    for (const job of [{ n: 0, untilAborted: true as const }, { n: 1 }, { n: 2 }]) void pool.jobs.put(job);
     const { report, results } = await finish(pool);
     assert.deepEqual(results.filter(({ status }) => status === 'rejected').map(({ id }) => id), [0]);
     assert.deepEqual([report.fulfilled, report.rejected, report.workers.length], [2, 1, 2]);
@@ -86,7 +86,7 @@ describe('a manual loop', { concurrency: 2 }, () => {
     const pool = poolOf<LateSum>(t, 'late-sum', { workers: 1, chunkSize: 2, stdio });
     await pool.jobs.putAll(Array.from({ length: 6 }, (_, n) => ({ n: n + 10 })));
     await said('started 15');
-    await pool.jobs.putAll([{ n: 0, ms: 100, asksTwice: true }, { n: 1 }, { n: 2 }, { n: 3 }]);
+    await pool.jobs.putAll([{ n: 0, asksTwice: true }, { n: 1 }, { n: 2 }, { n: 3 }]);
     await said('started 1 and 2');
     const report = await pool.terminate({ graceMs: 100 });
     assert.deepEqual([report.lost.map(({ n }) => n), report.pending.map(({ n }) => n)], [[2, 3], []]);
