@@ -68,7 +68,7 @@ describe('a worker that', { concurrency: 2 }, () => {
     await pool.jobs.putAll(jobs);
     await said('spins');
     const report = await pool.terminate({ graceMs: 100 });
-    assert.deepEqual([report.lost, report.pending], [jobs, []]);
+    assert.deepEqual([report.lost.at(-1), report.pending], [jobs[1], []]); // the first one's result may have left by then
     await nobodyIsLeft();
   });
 
