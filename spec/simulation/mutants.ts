@@ -8,9 +8,12 @@ export interface Mutant {
   file: string;
   text: string;
   replacement: string;
+  /** It takes many thousand schedules: it is looked for only with `--rare`. */
+  isRare: boolean;
 }
 
-const broken = (name: string, file: string, text: string, replacement: string): Mutant => ({ name, file, text, replacement });
+const broken = (name: string, file: string, text: string, replacement: string): Mutant => ({ name, file, text, replacement, isRare: false });
+const rarelyMet = (...parts: Parameters<typeof broken>): Mutant => ({ ...broken(...parts), isRare: true });
 
 export const MUTANTS: readonly Mutant[] = [
   // ---- Faults that the library once had
@@ -30,10 +33,10 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a channel that somebody else holds is waited for', 'worker-process', 'this.#child.closeChannel(); // somebody else', '; // somebody else'),
   broken('a loop that asks for two jobs at once never lets go of the first', 'program', 'letGo();', ';'),
   broken('what may have started when a worker exits by itself is run again', 'given', 'count === 1 || this.started !== undefined', 'count === 1'),
-  broken('a loop that was told to give up a job is given others', 'worker-process', 'if (this.isLoop)\n            this.endOfJobs(); // it has but one', 'if (false)\n            this.endOfJobs(); // it has but one'),
+  rarelyMet('a loop that was told to give up a job is given others', 'worker-process', 'if (this.isLoop)\n            this.endOfJobs(); // it has but one', 'if (false)\n            this.endOfJobs(); // it has but one'),
   broken('a loop starts a job of the next message before the results of the last one have left', 'program', '|| (this.#position === 0 && this.#hasUnsent)', ''),
   broken('the word of an exit that was only emitted is believed', 'program', 'this.#sayAlive();', ';'),
-  broken('a channel that is held keeps a pool that was told to end at once', 'worker-process', 'this.#graceMs = 0;', ';'),
+  rarelyMet('a channel that is held keeps a pool that was told to end at once', 'worker-process', 'this.#graceMs = 0;', ';'),
   broken('a worker that is dead is given jobs while its channel is held', 'worker-process', '|| this.#exit !== undefined;', ';'),
   // ---- One fate for each job
   broken('a job that is settled may be settled again', 'pool', "if (entry.state === 'over')", 'if (false)'),
@@ -85,7 +88,7 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a worker has one job more than its share', 'pool', 'hasMore), worker.jobsLeft);', 'hasMore), worker.jobsLeft + 1);'),
   broken('a pause after a death is never over', 'starts', 'this.#pause = undefined;\n            this.#resume();', ';'),
   broken('a refused start is never tried again', 'starts', 'this.#refusalPause = undefined;\n            this.#resume();', ';'),
-  broken('a job to a deaf worker is waited for, without end', 'worker-process', "this.#callOffReading = deadline(this.#host, READING_MS, () => this.kill('SIGKILL'));", ';'),
+  rarelyMet('a job to a deaf worker is waited for, without end', 'worker-process', "this.#callOffReading = deadline(this.#host, READING_MS, () => this.kill('SIGKILL'));", ';'),
   broken('no timer holds the event loop', 'pool', 'this.#hold ??= this.#host.setInterval(() => { }, FOR_EVER_MS);', ';'),
   broken('the event loop is held for ever', 'pool', 'this.#host.clearInterval(this.#hold);', ';'),
   broken('a cancelled job is waited for, without end', 'worker-process', "if (this.#given.current === entry && this.#phase === 'ready')\n                this.kill('SIGTERM');", ';'),
@@ -102,7 +105,7 @@ export const MUTANTS: readonly Mutant[] = [
   broken('all workers are started for one job', 'pool', 'if (worker.state !== \'busy\' && !worker.isLeaving)\n                wanted--;', ';'),
   broken('run() waits for a slow reader', 'pool', 'const call = this.#calls.peek();', 'const call = this.#isHeldBack ? undefined : this.#calls.peek();'),
   broken('a reader that has left still counts', 'queue', 'return: () => {\n                this.#leave(reader, null);', 'return: () => {'),
-  broken('a put() that is awaited in the loop over the results waits for itself', 'queue', 'this.#isPutHeld = this.#room !== undefined;', ';'),
+  rarelyMet('a put() that is awaited in the loop over the results waits for itself', 'queue', 'this.#isPutHeld = this.#room !== undefined;', ';'),
   // ---- Presses and the report
   broken('one Ctrl-C that arrives twice counts twice', 'interrupt', 'nowMs - lastPressMs <= SAME_PRESS_MS', 'false'),
   broken('an interrupt() in a listener of its own and its press are two', 'pool', 'if (this.#isEndNew)\n            this.#end', 'if (false)\n            this.#end'),
