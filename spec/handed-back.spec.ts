@@ -2,6 +2,7 @@
 // for them by a timer of its own (SLOW_MS); a later timer of the same process comes after it, however loaded the machine is.
 
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -42,6 +43,22 @@ function holding(t: TestContext, options: PoolOptions): Holding {
 }
 
 describe('jobs that a worker hands back', { concurrency: 2 }, () => {
+  it('go to a new worker where the idle one has died: they are not sent back behind the slow job for ever', limited, async t => {
+    const ready: number[] = [];
+    const heard = (message: unknown): void => {
+      const { pool: other, pid } = Object(message);
+      if (other === pool && ready.push(pid) === 2) process.kill(pid, 'SIGKILL'); // the first one has all jobs by then
+    };
+    subscribe('drainpool:worker:ready', heard);
+    t.after(() => unsubscribe('drainpool:worker:ready', heard));
+    const pool = poolOf<typeof import('./fixtures/chunks.ts')>(t, 'chunks', { workers: 2, chunkSize: 10, stdio: 'ignore' });
+    for (const job of [{ n: 0 }, { n: 1, do: 'never' as const }, { n: 2 }, { n: 3 }]) void pool.jobs.put(job);
+    const done: number[] = [];
+    for await (const { id } of pool.results) if (done.push(id) === 3) break;
+    assert.deepEqual(done.sort(), [0, 2, 3]);
+    assert.equal(ready.length, 3);
+  });
+
   for (const [chunkSize, workers, count] of [[10, 4, 20], [5, 3, 9], [50, 6, 50]] as const) {
     it(`when the pool was interrupted meanwhile, to finish what runs, are pending: ${count} calls in messages of ${chunkSize}`, limited, async t => {
       const { pool, until, letGo, asked } = holding(t, { workers, chunkSize, interruptPolicy: 'finish' });

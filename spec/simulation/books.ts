@@ -164,6 +164,11 @@ export class Books {
     if (before > worker.leftJobs) this.#machine.fail(`${worker.name} started job ${key}, and ${before - worker.leftJobs} results of the messages before have not left`);
   }
 
+  /** Whether workers that died in vain keep others from being started. */
+  get isPaused(): boolean {
+    return this.#machine.nowMs < this.#pausedUntilMs;
+  }
+
   ended(worker: SimWorker, key: number, attempt: number, how: 'returned' | 'threw'): void {
     this.#machine.say(worker.name, () => `job ${key} ${how}`);
     const start = this.#starts.findLast(each => each.worker === worker && each.key === key && each.attempt === attempt);

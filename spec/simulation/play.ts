@@ -549,7 +549,9 @@ class Player {
     const { workers, jobs } = this.#pool.stats();
     const nowMs = this.#machine.nowMs;
     const isOther = this.#parent.localMs > nowMs || this.#sim.workers.some(({ actor }) => actor.localMs > nowMs || (actor.isAlive && actor.isStopped));
-    const isHogged = jobs.waiting === 0 && workers.idle > 0 && jobs.given > workers.busy && nowMs < this.#books.endMs && !isOther;
+    const { options } = this.#plan;
+    const mayStart = workers.starting === 0 && workers.idle + workers.busy < options.workers! && !this.#books.isPaused && this.#plan.workers.every(({ start }) => start === 'ok');
+    const isHogged = jobs.waiting === 0 && (workers.idle > 0 || mayStart) && jobs.given > workers.busy && nowMs < this.#books.endMs && !isOther;
     this.#hoggedMs = isHogged ? this.#hoggedMs + LOOK_MS : 0;
     const mayBeGiven = jobs.waiting - (this.#waiting.has('read') && this.#pool.results.size >= (this.#plan.options.resultCapacity ?? Infinity) ? this.#pool.jobs.size : 0);
     this.#forgottenMs = mayBeGiven > 0 && workers.idle > 0 && nowMs < this.#books.endMs && !isOther ? this.#forgottenMs + LOOK_MS : 0;

@@ -43,7 +43,7 @@ async function playAll({ firstSeed, stride, schedules, untilMs, raw }: Task, sto
       share.failure = { seed, text: failure };
       if (raw) return share;
       const smallest = await shrink(plan, failure);
-      share.failure = { seed, text: `${failure}\nthe smallest schedule that fails so:\n${describe(smallest.plan)}\n${smallest.failure}` };
+      share.failure = { seed, text: `${failure}\nthe smallest schedule that fails so:\n${describe(smallest.plan)}\nwhich ends so: ${smallest.failure}` };
       return share;
     }
     if (i % REPORT_EVERY === 0 && stop()) return share;
@@ -66,6 +66,9 @@ async function main(): Promise<number> {
     return failure === undefined ? 0 : 1;
   }
   if (values.mutants === true) return findAll(seed, values.only, values.rare === true);
+  for (const name of ['seed', 'seconds', 'schedules', 'threads'] as const) {
+    if (values[name] !== undefined && !Number.isFinite(Number(values[name]))) throw new TypeError(`Cannot simulate as --${name} must be a number: received ${values[name]}`);
+  }
   const startMs = Date.now();
   const seconds = values.seconds === undefined && values.schedules === undefined ? 10 : Number(values.seconds ?? Infinity);
   const schedules = Number(values.schedules ?? Infinity);
@@ -85,7 +88,7 @@ async function main(): Promise<number> {
   const met = new Map<string, number>();
   for (const share of shares) for (const [name, count] of share.met) met.set(name, (met.get(name) ?? 0) + count);
   const failures = shares.flatMap(({ failure }) => failure ?? []);
-  for (const { seed: failing, text } of failures) console.log(`seed ${failing}: ${text}\n`);
+  for (const { seed: failing, text } of failures) console.log(`seed ${failing}: ${text}\nreplay: npm run simulate -- --seed ${failing} --trace --smallest\n`);
   console.log(`met: ${[...met].sort(([, a], [, b]) => b - a).map(([name, count]) => `${name} ${count}`).join(', ')}`);
   const count = sum(share => share.schedules);
   const number = (value: number): string => Math.round(value).toLocaleString('en');
