@@ -38,7 +38,6 @@ export const MUTANTS: readonly Mutant[] = [
   broken('the word of an exit that was only emitted is believed', 'program', 'this.#sayAlive();', ';'),
   rarelyMet('a channel that is held keeps a pool that was told to end at once', 'worker-process', 'this.#graceMs = 0;', ';'),
   broken('a worker that is dead is given jobs while its channel is held', 'worker-process', '|| this.#exit !== undefined;', ';'),
-  broken('jobs go behind a slow one for ever, where another worker may be started', 'pool', 'behindAnother ? this.#waitingCount - this.#notReadyCount : Infinity', 'behindAnother && this.#waitingCount <= this.#notReadyCount ? 0 : Infinity'),
   // ---- One fate for each job
   broken('a job that is settled may be settled again', 'pool', "if (entry.state === 'over')", 'if (false)'),
   broken('what was given and not started is lost', 'pool', "this.#ledger.overtaken(unstarted, 'pending', this.#end);", "this.#ledger.overtaken(unstarted, 'lost', this.#end);\n        else if (false)\n            ;"),
