@@ -85,7 +85,7 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a timer of the start stays behind', 'starts', 'end() {\n        this.#clock.clearTimeout(this.#refusalPause);\n        this.#clock.clearTimeout(this.#pause);', 'end() {'),
   broken('a listener stays behind', 'pool', 'if (this.results.size === 0)\n            this.#host', 'if (false)\n            this.#host'),
   broken('the guard stays behind', 'guard', "this.#shell.kill('SIGKILL');", 'callback();'),
-  broken('a worker has one job more than its share', 'pool', 'hasMore), worker.jobsLeft);', 'hasMore), worker.jobsLeft + 1);'),
+  broken('a worker has one job more than its share', 'pool', 'worker.jobsLeft, limits.most);', 'worker.jobsLeft + 1, limits.most);'),
   broken('a pause after a death is never over', 'starts', 'this.#pause = undefined;\n            this.#resume();', ';'),
   broken('a refused start is never tried again', 'starts', 'this.#refusalPause = undefined;\n            this.#resume();', ';'),
   rarelyMet('a job to a deaf worker is waited for, without end', 'worker-process', "this.#callOffReading = deadline(this.#host, READING_MS, () => this.kill('SIGKILL'));", ';'),
