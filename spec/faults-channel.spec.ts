@@ -79,7 +79,9 @@ describe('a worker that', { concurrency: 2 }, () => {
     const mark = join(folder, 'started');
     const { stdio, said, nobodyIsLeft } = words(t);
     const pool = poolOf<typeof import('./fixtures/held.ts')>(t, 'held', { workers: 1, chunkSize: 2, stdio });
-    for (const job of [{ n: 0 }, { n: 1 }, { n: 2, until, breaks: true as const }, { n: 3 }, { n: 4, mark }]) void pool.jobs.put(job);
+    await pool.jobs.putAll(Array.from({ length: 60 }, (_, n) => ({ n: n + 100 }))); // from now on a second message goes behind the first
+    await so(() => pool.results.size === 60);
+    for (const job of [{ n: 2, until, breaks: true as const }, { n: 3 }, { n: 4, mark }]) void pool.jobs.put(job);
     await said('started 2');
     await so(() => pool.stats().jobs.waiting === 0);
     writeFileSync(until, '');

@@ -45,10 +45,11 @@ export async function shrink(plan: Plan, failure: string): Promise<{ plan: Plan;
       }
     }
     for (const name of Object.keys(best.plan.options)) {
+      if (name === 'workers') continue; // made fewer below
       const { [name as keyof Plan['options']]: _, ...options } = best.plan.options;
       await take({ ...best.plan, options });
     }
-    if ((best.plan.options.workers ?? 1) > 1) await take({ ...best.plan, options: { ...best.plan.options, workers: best.plan.options.workers! - 1 } });
+    if ((best.plan.options.workers ?? 1) > Math.max(1, best.plan.options.minWorkers ?? 0)) await take({ ...best.plan, options: { ...best.plan.options, workers: best.plan.options.workers! - 1 } });
     if (best.plan.weather !== 'calm') await take({ ...best.plan, weather: 'calm' });
     for (const [i, worker] of best.plan.workers.entries()) if (JSON.stringify(worker) !== JSON.stringify(SOUND)) await take({ ...best.plan, workers: best.plan.workers.with(i, SOUND) });
     if (best.plan.shells.length > 0) await take({ ...best.plan, shells: [] });
