@@ -234,6 +234,7 @@ class Player {
   #mayBeStuck(): boolean {
     const { jobs, workers, options } = this.#plan;
     const hasEnded = this.#books.endMs !== Infinity; // then nobody waits for those that do not start
+    if (this.#plan.kind === 'loop' && jobs.some(({ end }) => end === 'spins later')) return true; // behind its sentinel a loop may take as long as it likes
     return jobs.some(({ end, loop }) => end === 'never' && loop === 'asks twice') || jobs.some(({ end }) => (end === 'never' || end === 'spins later') && options.timeoutMs === undefined) || (!hasEnded && workers.some(plan => plan.import === 'never ends'));
   }
 
