@@ -238,7 +238,7 @@ export class Books {
     if (type === 'jobs') this.#gives(worker, message as { firstId: number; jobs: unknown[] });
     if (type === 'cancel') this.#callsOff(worker, (message as { id: number }).id);
     if (type === 'stop') this.#failedMs = Math.min(this.#failedMs, nowMs); // it may be dead by now
-    if (type === 'jobs' && worker.isExitKnown) this.#machine.fail(`${worker.name} was given jobs, and the pool had heard of its exit`);
+    if (type === 'jobs' && worker.isExitKnown && this.#areSmall) this.#machine.fail(`${worker.name} was given jobs, and the pool had heard of its exit`);
     if (!worker.actor.isAlive) return;
     const wasUnderWay = this.#plan.options.interruptPolicy === 'finish' && this.#crossing.has(worker);
     if (type === 'piece' && this.endMs >= nowMs) this.#crossing.add(worker);
