@@ -408,7 +408,6 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
       if (count === most || entry?.id !== first.id + count || (count > 0 && entry.alone !== null)) return undefined;
       queue.shift();
       entry.state = 'given';
-      entry.pid = worker.pid;
       count++;
       return entry;
     };

@@ -197,6 +197,7 @@ export class WorkerProcess<Job> {
    */
   give(take: () => Entry<Job> | undefined): Entry<Job>[] {
     this.#host.clearTimeout(this.#idleTimer);
+    const { pid } = this;
     const batch = new Batch();
     const entries: Entry<Job>[] = [];
     const jobs: Wire[] = [];
@@ -208,6 +209,7 @@ export class WorkerProcess<Job> {
         const wire = this.#channel.take(entry.job, 'job', batch);
         bytes += batch.bytes - before + sizeOf(wire);
         jobs.push(wire);
+        entry.pid = pid; // one that cannot be sent has had no worker
         entries.push(entry);
       } catch (reason) {
         this.#owner.settled(entry, 'rejected', reason);

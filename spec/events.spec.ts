@@ -85,6 +85,16 @@ describe('events', { concurrency: 2 }, () => {
     ]);
   });
 
+  it('name no worker for a job that cannot be sent: it had none, and is no progress of the pool', limited, async t => {
+    const pool = workPool(t, { workers: 1 });
+    const heard = listen(t, pool);
+    await Promise.allSettled([Reflect.apply(pool.run, pool, [() => {}]), pool.run({ do: 'echo', value: 1 })]);
+    assert.deepEqual(only(heard, 'job:settled'), [
+      ['job:settled', { id: 0, status: 'rejected', pid: null }],
+      ['job:settled', { id: 1, status: 'fulfilled', pid: 'A' }],
+    ]);
+  });
+
   it('tell of every attempt, and once that the job is settled', limited, async t => {
     const pool = workPool(t, { workers: 1, retries: 1 });
     const heard = listen(t, pool);
