@@ -367,12 +367,16 @@ export class WorkerProcess<Job> {
     });
   }
 
-  /** What was on its way has come, and was a value of a loop: its job goes on, and has had its time. */
+  /** What was on its way has come, and was a value of a loop: its job goes on, and has had its time. Unless the next message, which is here already, says that it is done. */
   #judgeOverdue(): void {
     const entry = this.#given.current;
-    if (!this.#isOverdue || !entry?.alone) return;
-    this.#isOverdue = false;
-    this.#owner.timedOut(this, entry, entry.alone);
+    const alone = entry?.alone;
+    if (!this.#isOverdue || !alone) return;
+    this.#host.setImmediate(() => {
+      if (!this.#isOverdue || this.#given.current !== entry) return;
+      this.#isOverdue = false;
+      this.#owner.timedOut(this, entry, alone);
+    });
   }
 
   #hear(message: ToParent | PieceMessage | undefined): void {

@@ -134,13 +134,16 @@ export class Books {
   /** A reader is slow, and nobody may be waiting for it. */
   isHeldBack = (): boolean => false;
 
-  constructor(machine: Machine, plan: Plan) {
+  readonly #turnMs: () => number;
+
+  constructor(machine: Machine, plan: Plan, turnMs: () => number) {
+    this.#turnMs = turnMs;
     this.#machine = machine;
     this.#plan = plan;
     this.#areSmall = plan.jobs.every(({ jobBytes, valueBytes }) => jobBytes + valueBytes < 100);
     this.#areCloneable = plan.jobs.every(({ uncloneable }) => uncloneable === 'no');
     this.#arePut = plan.steps.every(step => step.do !== 'run' && step.do !== 'map');
-    this.#isPunctual = plan.weather !== 'wild' && plan.steps.every(step => step.do !== 'block' && step.do !== 'stop');
+    this.#isPunctual = plan.weather !== 'wild' && plan.steps.every(step => step.do !== 'block' && step.do !== 'stop' && !('spendMs' in step));
     this.graceMs = this.longestGraceMs = plan.options.graceMs ?? 5000;
   }
 
@@ -149,7 +152,7 @@ export class Books {
   started(worker: SimWorker, key: number, attempt: number, id: number): void {
     const atMs = worker.actor.now();
     this.lastMs = this.#machine.nowMs;
-    this.#machine.say(worker.name, () => `starts job ${key}, attempt ${attempt}`);
+    this.#machine.say(worker.name, () => `starts job ${key} (id ${id}), attempt ${attempt}`);
     this.#checkResultsLeft(worker, key);
     this.#starts.push({ key, attempt, worker, atMs, endedMs: Infinity, how: 'runs', isLate: worker.stopReadMs <= atMs, id, isCalledOff: false, threwAtStop: false });
     if (this.#calledOff.get(worker) === id) this.#machine.fail(`${worker.name} started job ${key} after it had read that it is called off`);
@@ -186,8 +189,14 @@ export class Books {
     return wait;
   }
 
+  /** A worker sends a message: it may leave later, or never. */
+  says(worker: SimWorker, message: unknown): void {
+    this.#machine.say(worker.name, () => `sends ${show(message)}`);
+  }
+
   /** A worker reads a message. */
   read(worker: SimWorker, message: unknown): void {
+    this.#machine.say(worker.name, () => `reads ${show(message)}`);
     if (!(message instanceof Object && 'type' in message)) return;
     if (message.type === 'jobs') this.#calledOff.delete(worker);
     if (message.type !== 'cancel' || !('id' in message) || worker.stopReadMs !== Infinity) return;
@@ -274,7 +283,7 @@ export class Books {
     const timeoutMs = account === undefined ? this.#plan.options.timeoutMs : account.timeoutMs;
     const hadMs = nowMs - (this.#sentMs.get(id) ?? 0);
     if (timeoutMs !== undefined && hadMs < timeoutMs - 0.01) this.#machine.fail(`${worker.name} is to give up job id ${id} after ${hadMs.toFixed(2)} ms: it has ${timeoutMs}`);
-    if (worker.toParent.isUnreadSince(nowMs - 0.2)) this.#machine.fail(`${worker.name} is to give up job id ${id}, and what it had said was not read`);
+    if (worker.toParent.isUnreadSince(this.#turnMs())) this.#machine.fail(`${worker.name} is to give up job id ${id}, and what it had said was not read`);
   }
 
   #byId(id: number): Account | undefined {
@@ -321,7 +330,7 @@ export class Books {
     this.#heardMs = this.#machine.nowMs;
     if (!(message instanceof Object && 'type' in message)) return;
     if (message.type === 'stopping') worker.hasSaidStopping = true;
-    if (message.type === 'results') worker.hasAnswered = true;
+    if (message.type === 'results' && 'memoryBytes' in message && message.memoryBytes !== 0) worker.hasAnswered = true;
     if (message.type === 'results') this.#streak = 0;
     if (message.type === 'ready') {
       worker.wasReady = true;
@@ -345,6 +354,7 @@ export class Books {
       ![...this.accounts.values()].some(account => account.timeoutMs !== undefined || account.isCalledOff) && stoppedMs !== undefined && stoppedMs >= this.endMs && worker.actor.isAlive;
     if (signal === 'SIGTERM') {
       this.#terms.set(worker, nowMs);
+      if (worker.toParent.isUnreadSince(this.#turnMs())) this.#machine.fail(`${worker.name} got SIGTERM, and what it had said was not read`);
       if (isPure && worker.hasSaidStopping) this.#machine.fail(`${worker.name} got SIGTERM though it had answered`);
       if (isPure && nowMs - this.#heardMs < 49.999 && nowMs - stoppedMs < 499) this.#machine.fail(`${worker.name} got SIGTERM ${(nowMs - this.#heardMs).toFixed(2)} ms after a word of another one`);
       if (isPure && nowMs - stoppedMs < 49.999) this.#machine.fail(`${worker.name} got SIGTERM ${(nowMs - stoppedMs).toFixed(2)} ms after stop`);
@@ -427,6 +437,7 @@ export class Books {
       const isSettledUnseen = ends.length === 0 && (isLoop || account.via === 'map');
       if (ends.length === 0 && account.isTaken === true && !isSettledUnseen) fail(`job ${key} has no fate`);
       const last = ends.at(-1);
+      this.#machine.say('books', () => `job ${key}${account.id === undefined ? '' : ` (id ${account.id})`}: ${last ?? 'nobody was told'}`);
       if (isLoop ? ends.slice(0, -1).some(end => end !== 'fulfilled') : ends.length > 1) fail(`job ${key} has more than one fate: ${ends.join(', ')}`);
       if (ends.length > 0 || account.isTaken === true) known++;
       else unknown++;
@@ -552,10 +563,10 @@ export class Books {
       const mayBeDropped = account.timeoutMs !== undefined || account.isCalledOff || account.via === 'map' || next !== undefined;
       if (kind === 'function' && hasLeft && !mayBeDropped && (end === 'lost' || end === 'pending')) fail(`is ${end}, and its result had left its worker`);
       const wasInTime = hasReturned && start.how === 'returned' && start.endedMs < start.worker.stopReadMs + SETTLE_MS;
-      const couldSay = start.worker.saidMs <= actor.diedMs && start.endedMs < start.worker.stopReadMs && this.#areSmall;
+      const couldSay = start.worker.deathSignal === null && start.worker.saidMs <= actor.diedMs && start.endedMs < start.worker.stopReadMs && this.#areSmall;
       if (kind === 'function' && wasInTime && !mayBeDropped && couldSay && end !== 'fulfilled') fail(`is ${end}: it had returned in a worker that said all before it exited`);
       const tookMs = start.endedMs - start.atMs;
-      if (kind === 'loop' && this.#plan.jobs[key]!.loop === 'goes on' && account.timeoutMs !== undefined && this.#isPunctual && hasReturned && tookMs > account.timeoutMs + LATE_MS && end !== 'rejected') fail(`took ${tookMs.toFixed(0)} ms and is ${end}: it had ${account.timeoutMs}`);
+      if (kind === 'loop' && this.#plan.jobs[key]!.loop === 'goes on' && account.timeoutMs !== undefined && this.#isPunctual && hasReturned && tookMs > account.timeoutMs + LATE_MS && end !== 'rejected' && !(end === 'lost' && (options.retries ?? 0) > 0)) fail(`took ${tookMs.toFixed(0)} ms and is ${end}: it had ${account.timeoutMs}`);
       const { valueBytes } = this.#plan.jobs[key]!;
       const isView = valueBytes >= 3000 && valueBytes % 9000 !== 0;
       if (kind === 'function' && wasInTime && !mayBeDropped && isView && start.worker.deathSignal === 'SIGTERM' && end !== 'fulfilled') fail(`is ${end}: SIGTERM took its value, which is large`);

@@ -60,8 +60,9 @@ export class SimWorker {
   isExiting = false;
   onExit: OnExit = () => {};
   onDisconnect = (): void => {};
-  /** Is told of what it reads. */
+  /** Is told of what it reads, and of what it sends. */
   onRead = (_envelope: unknown): void => {};
+  onSay = (_envelope: unknown): void => {};
   /** When it read its first `stop`. */
   stopReadMs = Infinity;
   /** What left it as results. */
@@ -133,7 +134,10 @@ export class SimWorker {
     return {
       ...actor.clock,
       endpoint: {
-        send: (message, _handle, _options, callback) => this.toParent.send(message, callback),
+        send: (message, _handle, _options, callback) => {
+          if (actor.isAlive) this.onSay(message);
+          return this.toParent.send(message, callback);
+        },
         on: (_event, listener) => {
           this.toWorker.listener = envelope => {
             if (isStop(envelope) && this.stopReadMs === Infinity) this.stopReadMs = actor.now();

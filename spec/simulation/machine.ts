@@ -63,6 +63,10 @@ export class Actor {
   readonly #sources: Source[] = [];
   readonly #own = new Source();
   #phase: 'timers' | 'poll' | 'check' = 'timers';
+  /** When this turn of its event loop began. What had come by then is read before the immediates of this turn. */
+  turnMs = 0;
+  /** When it asked what has come: what comes while it works that off is for the next turn, behind the timers. */
+  #pollMs = 0;
   #checking: (() => void)[] = [];
 
   constructor(machine: Machine, name: string, number: number) {
@@ -126,6 +130,7 @@ export class Actor {
         const timer = this.#dueTimer();
         if (timer === undefined) {
           this.#phase = 'poll';
+          this.#pollMs = this.now();
           return undefined;
         }
         this.timers.delete(timer);
@@ -133,8 +138,7 @@ export class Actor {
         return timer.callback;
       }
       case 'poll': {
-        const nowMs = this.now();
-        const due = this.#sources.filter(({ arrivals }) => arrivals.length > 0 && arrivals[0]!.atMs <= nowMs);
+        const due = this.#sources.filter(({ arrivals }) => arrivals.length > 0 && arrivals[0]!.atMs <= this.#pollMs);
         if (due.length > 0) return (due.length === 1 ? due[0]! : this.random.pick(due)).arrivals.shift()!.run;
         this.#phase = 'check';
         this.#checking = this.immediates;
@@ -143,7 +147,10 @@ export class Actor {
       }
       case 'check': {
         const run = this.#checking.shift();
-        if (run === undefined) this.#phase = 'timers';
+        if (run === undefined) {
+          this.#phase = 'timers';
+          this.turnMs = this.now();
+        }
         return run;
       }
     }

@@ -38,6 +38,9 @@ export const MUTANTS: readonly Mutant[] = [
   broken('the word of an exit that was only emitted is believed', 'program', 'this.#sayAlive();', ';'),
   rarelyMet('a channel that is held keeps a pool that was told to end at once', 'worker-process', 'this.#graceMs = 0;', ';'),
   broken('a worker that is dead is given jobs while its channel is held', 'worker-process', '|| this.#exit !== undefined;', ';'),
+  broken('a time limit that fell into a large value is judged before what has come is read', 'worker-process', 'this.#host.setImmediate(() => {\n            if (!this.#isOverdue ||', '(judge => judge())(() => {\n            if (!this.#isOverdue ||'),
+  broken('a deadline is judged before what has come is read', 'deadline', 'clock.setImmediate(() => { if (!calledOff)\n        judge(); })', '{ if (!calledOff)\n        judge(); }'),
+  broken('jobs go behind a slow one, and back, and behind it, though another worker could be started', 'pool', 'let count = this.#settings.workers - this.#workers.size;', 'let count = 0;'),
   // ---- One fate for each job
   broken('a job that is settled may be settled again', 'pool', "if (entry.state === 'over')", 'if (false)'),
   broken('what was given and not started is lost', 'pool', "this.#ledger.overtaken(unstarted, 'pending', this.#end);", "this.#ledger.overtaken(unstarted, 'lost', this.#end);\n        else if (false)\n            ;"),

@@ -42,7 +42,8 @@ export type Step = { atMs: number } & (
   | { do: 'run'; key: number; timeoutMs?: number; abortAfterMs?: number }
   | { do: 'map'; source: SourcePlan; gapMs: number; leaveAfter: number }
   // It may put jobs in its loop, and wait until they are in.
-  | { do: 'read'; gapMs: number; leaveAfter: number; source?: SourcePlan; byPut?: boolean }
+  // And it may compute for a while at each result: all of the pool stands still then.
+  | { do: 'read'; gapMs: number; leaveAfter: number; spendMs?: number; source?: SourcePlan; byPut?: boolean }
   | { do: 'drain' | 'close' | 'join' | 'interrupt' | 'dispose' | 'abort' | 'stats' }
   | { do: 'terminate'; graceMs?: number }
   // `againAfterMs`: a shell and npm deliver it twice.
@@ -78,7 +79,7 @@ export const PLAIN: JobPlan = { how: 'computes', ms: 0.1, end: 'returns', onAbor
 /** What there may be in a schedule, and how often. */
 const FEATURES = {
   loop: 0.2, run: 0.5, map: 0.2, putAll: 0.4, put: 0.6, manyJobs: 0.15,
-  read: 0.6, slowReader: 0.2, leavingReader: 0.2, drain: 0.2,
+  read: 0.6, slowReader: 0.2, busyReader: 0.15, leavingReader: 0.2, drain: 0.2,
   press: 0.3, interrupt: 0.15, terminate: 0.15, close: 0.5, abort: 0.1, dispose: 0.08, finish: 0.3, shortGrace: 0.3,
   kill: 0.25, stop: 0.15, block: 0.12, slowJobs: 0.4, neverJobs: 0.1, throws: 0.2, exits: 0.15, lateFailures: 0.1, deaths: 0.12,
   startFaults: 0.12, noStart: 0.04, refusals: 0.1, slowStarts: 0.2, teardowns: 0.15, held: 0.1, shells: 0.1, spins: 0.1, idleDeaths: 0.12, feeding: 0.1,
@@ -165,7 +166,7 @@ class Drawing {
     for (const call of calls.length > 0 ? calls : ['put' as const]) {
       for (let i = some(call === 'run' ? 8 : 3); i > 0; i--) {
         const atMs = random.chance(0.5) ? 0 : this.#moment();
-        if (call === 'put') steps.push({ atMs, do: 'put', keys: this.#keys(some(has.manyJobs ? 60 : 6)) });
+        if (call === 'put') steps.push({ atMs, do: 'put', keys: this.#often('idle', 0.3) ? this.#hogs() : this.#keys(some(has.manyJobs ? 60 : 6)) });
         else if (call === 'run') {
           steps.push({
             atMs,
@@ -179,7 +180,7 @@ class Drawing {
       }
     }
     if (has.read) for (let i = random.chance(0.8) ? 1 : 2; i > 0; i--) {
-      steps.push({ atMs: this.#moment() / 4, do: 'read', gapMs: has.slowReader ? random.spread(100) : 0, leaveAfter: this.#often('leavingReader', 0.7) ? some(6) : Infinity, ...(this.#often('feeding', 0.7) ? { source: this.#source(), byPut: random.chance(0.5) } : {}) });
+      steps.push({ atMs: this.#moment() / 4, do: 'read', gapMs: has.slowReader ? random.spread(100) : 0, leaveAfter: this.#often('leavingReader', 0.7) ? some(6) : Infinity, ...(has.busyReader ? { spendMs: random.spread(100) } : {}), ...(this.#often('feeding', 0.7) ? { source: this.#source(), byPut: random.chance(0.5) } : {}) });
     }
     if (has.drain) for (let i = some(3); i > 0; i--) steps.push({ atMs: this.#moment(), do: 'drain' });
     if (has.press && has.held) for (let i = 0, atMs = this.#moment(); i < 3; i++) steps.push({ atMs: atMs + 150 * i, do: 'press', toGroup: true });
@@ -198,6 +199,14 @@ class Drawing {
     return Array.from({ length: count }, () => this.#job());
   }
 
+  /** Quick jobs, and among them one that others may have to wait behind. */
+  #hogs(): number[] {
+    const keys = this.#keys(this.#random.integer(4, 12));
+    for (const key of keys) Object.assign(this.#jobs[key]!, PLAIN);
+    Object.assign(this.#jobs[this.#random.pick(keys)]!, { how: 'awaits', ms: 500 });
+    return keys;
+  }
+
   #job(): number {
     const random = this.#random;
     const job: JobPlan = { ...PLAIN, how: random.chance(0.5) ? 'computes' : 'awaits', ms: this.#often('slowJobs', 0.5) ? random.spread(400) : random.unit() / 4, onAbort: random.pick(['nothing', 'returns', 'throws']) };
@@ -214,7 +223,7 @@ class Drawing {
     if (this.#often('idle', 0.05)) job.uncloneable = 'job'; // a worker that is given nothing after all
     if (this.#has.loop) {
       job.puts = random.integer(0, 3);
-      if (this.#often('timeouts', 0.15)) Object.assign(job, { valueBytes: 20_000, ms: Math.max(0, this.#timeoutMs - random.integer(1, 20)), end: 'returns', loop: 'goes on' }); // the time may be up while a value is on its way
+      if (this.#often('timeouts', 0.3)) Object.assign(job, { valueBytes: 20_000, ms: Math.max(0, this.#timeoutMs - random.integer(1, 20)), end: 'returns', loop: 'goes on' }); // the time may be up while a value is on its way
       if (random.chance(0.15)) job.loop = random.pick(['leaves', 'throws', 'asks twice', 'does not wait']);
     }
     return this.#jobs.push(job) - 1;

@@ -81,7 +81,7 @@ class Player {
     this.#parent = machine.add('pool');
     this.#parent.listenTo(this.#program);
     this.#parent.listenTo(this.#signals);
-    const books = new Books(machine, plan);
+    const books = new Books(machine, plan, () => this.#parent.turnMs);
     this.#books = books;
     const sim = new SimHost({
       machine,
@@ -111,6 +111,7 @@ class Player {
     sim.onStarted = worker => {
       books.begins(worker, sim.workers);
       worker.onRead = envelope => books.read(worker, Array.isArray(envelope) ? envelope[1] : envelope);
+      worker.onSay = envelope => books.says(worker, Array.isArray(envelope) ? envelope[1] : envelope);
       worker.toParent.onLeft = (envelope, sentMs) => books.leftWorker(worker, Array.isArray(envelope) ? envelope[1] : envelope, sentMs);
       worker.toWorker.onLeft = envelope => books.leftPool(worker, Array.isArray(envelope) ? envelope[1] : envelope);
     };
@@ -137,7 +138,7 @@ class Player {
     const { steps, calmMs } = this.#plan;
     for (const step of steps) this.#at(step.atMs, step);
     this.#machine.at(calmMs, () => this.#calm());
-    const blockedMs = steps.reduce((sum, step) => sum + (step.do === 'block' ? step.ms : 0), 0);
+    const blockedMs = steps.reduce((sum, step) => sum + (step.do === 'block' ? step.ms : step.do === 'read' ? (step.spendMs ?? 0) * this.#plan.jobs.length : 0), 0);
     const closedMs = calmMs + GOES_ON_MS + blockedMs;
     this.#machine.at(closedMs, () => this.#inProgram(() => {
       this.#checkIdleness();
@@ -190,8 +191,7 @@ class Player {
           break;
         }
         case 'block':
-          this.#books.blockedMs += step.ms;
-          this.#inProgram(() => this.#parent.spend(step.ms));
+          this.#inProgram(() => this.#spend(step.ms));
           break;
         case 'press':
           this.#press(step.toGroup);
@@ -264,6 +264,12 @@ class Player {
       settled();
       if (!isStartError(error)) this.#machine.fail(`${name} rejects with ${String(error)}`);
     });
+  }
+
+  /** The program computes: nothing else happens in its process. */
+  #spend(ms: number): void {
+    this.#books.blockedMs += ms;
+    this.#parent.spend(ms);
   }
 
   #sleep(ms: number): Promise<void> {
@@ -359,7 +365,7 @@ class Player {
     for (const key of plan.keys) this.#books.submit(key, 'putAll');
     this.#sources++;
     const asked = (i: number): void => {
-      if (i > 0 && this.#isOverCapacity(this.#sources)) this.#machine.fail(`putAll() reads on while ${this.#pool.jobs.size} jobs wait`);
+      if (i > 0 && this.#isOverCapacity(this.#sources + MOST_READERS)) this.#machine.fail(`putAll() reads on while ${this.#pool.jobs.size} jobs wait`);
     };
     const promise = this.#pool.jobs.putAll(this.#source(plan, asked)).then(count => {
       if (count < plan.keys.length && plan.end === 'ends') this.#isPutInPart = true; // the end of the pool may be why
@@ -467,11 +473,12 @@ class Player {
     }
   }
 
-  async #read({ gapMs, leaveAfter, source, byPut = false }: { gapMs: number; leaveAfter: number; source?: SourcePlan; byPut?: boolean }): Promise<void> {
+  async #read({ gapMs, leaveAfter, spendMs = 0, source, byPut = false }: Omit<Extract<Step, { do: 'read' }>, 'do' | 'atMs'>): Promise<void> {
     let count = 0;
     this.#reading++;
     for await (const result of this.#pool.results) {
       this.#books.result(result);
+      if (spendMs > 0) this.#spend(spendMs);
       if (count === 0 && source !== undefined) {
         this.#feeding++;
         if (byPut) for (const key of source.keys) await this.#put(key);

@@ -96,6 +96,7 @@ async function main(): Promise<number> {
   return failures.length > 0 ? 1 : 0;
 }
 
+process.stdout.on('error', () => process.exit()); // its reader has seen enough: `| head`
 process.removeAllListeners('warning'); // that a pool failed somebody may ask later: Node warns of that each time
 if (isMainThread) process.exitCode = await main();
 else {

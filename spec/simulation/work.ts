@@ -103,7 +103,7 @@ export function moduleOf(worker: SimWorker, plan: Plan, books: Books): Record<st
         if (job.loop === 'does not wait') put.catch(() => {});
         else await put;
       }
-      if (job.valueBytes >= 100) await takeTime({ ...job, ms: 2 * job.ms }, context);
+      if (job.valueBytes >= 100 && plan.options.timeoutMs !== undefined) await takeTime({ ...job, ms: 600 }, context);
       if (job.loop === 'asks twice') {
         const next = async (): Promise<void> => {
           const step = await jobs.next();
