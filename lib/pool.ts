@@ -358,14 +358,13 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     if (this.#phase !== 'running') return;
     const { hasMore } = this.#queue;
     for (const behindAnother of [false, true]) {
+      // Nothing goes behind another job that a worker which is still starting, or may yet be started, could have at once.
+      if (behindAnother && this.#waitingCount <= this.#notReadyCount) return;
       for (const worker of this.#workers) {
         while (worker.hasJob === behindAnother && worker.hasRoom(this.#chunks.window)) {
           const first = this.#peekNext();
           if (first === undefined || (first.alone !== null && behindAnother)) return;
-          // Nothing goes behind another job that a worker which is not there yet could start at once.
-          const most = behindAnother ? this.#waitingCount - this.#notReadyCount : Infinity;
-          if (most <= 0) return;
-          this.#giveTo(worker, first, { most, hasMore });
+          this.#giveTo(worker, first, hasMore);
         }
       }
     }
@@ -399,9 +398,9 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
   }
 
   /** The jobs of one message have ids without a gap, are all put or all called, and are all at their first attempt; or it is one alone. */
-  #giveTo(worker: WorkerProcess<JobOf<Module>>, first: Entry<JobOf<Module>>, limits: { most: number; hasMore: boolean }): void {
+  #giveTo(worker: WorkerProcess<JobOf<Module>>, first: Entry<JobOf<Module>>, hasMore: boolean): void {
     const queue = first.caller === null ? this.#queue : this.#calls;
-    const most = first.alone !== null ? 1 : Math.min(this.#chunks.size(this.#waitingCount, this.#settings.workers, limits.hasMore), worker.jobsLeft, limits.most);
+    const most = first.alone !== null ? 1 : Math.min(this.#chunks.size(this.#waitingCount, this.#settings.workers, hasMore), worker.jobsLeft);
     let count = 0;
     const take = (): Entry<JobOf<Module>> | undefined => {
       const entry = queue.peek(); // not before: a getter of the job before it may have changed what waits

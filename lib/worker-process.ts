@@ -85,6 +85,8 @@ export class WorkerProcess<Job> {
   #isTooLarge = false;
   #isBroken = false;
   #isAskedBack = false;
+  /** Jobs came back from behind this one: nothing goes there again. */
+  #slowJob: Entry<Job> | undefined;
   #isUnneeded = false;
   readonly #startedMs: number;
   #heardMs: number;
@@ -158,7 +160,8 @@ export class WorkerProcess<Job> {
   /** Whether one more message of jobs may be sent, where `window` of them may be under way. */
   hasRoom(window: number): boolean {
     if (this.#phase !== 'ready' || this.isLeaving || this.#isAskedBack || this.#given.isCrossing) return false;
-    return this.#given.messages === 0 || (this.#given.messages < window && this.#given.current?.alone === null);
+    const { current } = this.#given;
+    return current === undefined || (this.#given.messages < window && current.alone === null && current !== this.#slowJob);
   }
 
   /** Whether it has been told to leave, or is dead already. */
@@ -469,6 +472,7 @@ export class WorkerProcess<Job> {
     this.#isAskedBack = false;
     const entries = this.#given.takeBack(count);
     if (entries === undefined) return this.#broken('more jobs back than it was given');
+    this.#slowJob = this.#given.current;
     this.#owner.givenBack(entries);
     if (!this.hasJob) this.#mindIdleness();
     this.#awaitLeaving();

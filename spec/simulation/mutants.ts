@@ -40,7 +40,7 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a worker that is dead is given jobs while its channel is held', 'worker-process', '|| this.#exit !== undefined;', ';'),
   broken('a time limit that fell into a large value is judged before what has come is read', 'worker-process', 'this.#host.setImmediate(() => {\n            if (!this.#isOverdue ||', '(judge => judge())(() => {\n            if (!this.#isOverdue ||'),
   broken('a deadline is judged before what has come is read', 'deadline', 'clock.setImmediate(() => { if (!calledOff)\n        judge(); })', '{ if (!calledOff)\n        judge(); }'),
-  broken('jobs go behind a slow one, and back, and behind it, though another worker could be started', 'pool', 'let count = this.#settings.workers - this.#workers.size;', 'let count = 0;'),
+  broken('jobs go behind a slow one, and back, and behind it again', 'worker-process', ' && current !== this.#slowJob)', ')'),
   // ---- One fate for each job
   broken('a job that is settled may be settled again', 'pool', "if (entry.state === 'over')", 'if (false)'),
   broken('what was given and not started is lost', 'pool', "this.#ledger.overtaken(unstarted, 'pending', this.#end);", "this.#ledger.overtaken(unstarted, 'lost', this.#end);\n        else if (false)\n            ;"),
@@ -88,7 +88,7 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a timer of the start stays behind', 'starts', 'end() {\n        this.#clock.clearTimeout(this.#refusalPause);\n        this.#clock.clearTimeout(this.#pause);', 'end() {'),
   broken('a listener stays behind', 'pool', 'if (this.results.size === 0)\n            this.#host', 'if (false)\n            this.#host'),
   broken('the guard stays behind', 'guard', "this.#shell.kill('SIGKILL');", 'callback();'),
-  broken('a worker has one job more than its share', 'pool', 'worker.jobsLeft, limits.most);', 'worker.jobsLeft + 1, limits.most);'),
+  broken('a worker has one job more than its share', 'pool', 'worker.jobsLeft);', 'worker.jobsLeft + 1);'),
   broken('a pause after a death is never over', 'starts', 'this.#pause = undefined;\n            this.#resume();', ';'),
   broken('a refused start is never tried again', 'starts', 'this.#refusalPause = undefined;\n            this.#resume();', ';'),
   rarelyMet('a job to a deaf worker is waited for, without end', 'worker-process', "this.#callOffReading = deadline(this.#host, READING_MS, () => this.kill('SIGKILL'));", ';'),

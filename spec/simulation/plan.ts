@@ -131,6 +131,7 @@ class Drawing {
       options.jobCapacity = random.integer(1, 5);
       options.resultCapacity = random.integer(1, 5);
     }
+    if (has.slowReader && random.chance(0.5)) options.resultCapacity = random.integer(1, 3);
     if (random.chance(0.5)) options.chunkSize = random.pick([1, 1, 2, 3, 5, 10]);
     if (has.timeouts) options.timeoutMs = this.#timeoutMs = random.pick([5, 50, 300]);
     if (has.retries) options.retries = random.integer(1, 3);
@@ -151,7 +152,7 @@ class Drawing {
       jobs: this.#jobs,
       workers: Array.from({ length: has.noStart ? random.integer(0, 4) : 12 }, () => this.#worker()),
       rest: has.noStart ? { ...SOUND, import: random.pick(['exits', 'is killed']) } : SOUND,
-      shells: has.shells ? Array.from({ length: 3 }, () => ({ start: random.pick(['ok', 'ok', 'missing', 'refused']), shotMs: random.chance(0.3) ? this.#moment() : Infinity })) : [],
+      shells: has.shells ? Array.from({ length: 3 }, () => ({ start: random.pick(['ok', 'ok', 'missing', 'refused', 'refused']), shotMs: random.chance(0.3) ? this.#moment() : Infinity })) : [],
       steps: steps.sort((a, b) => a.atMs - b.atMs),
       calmMs: this.#spanMs,
     };
@@ -180,7 +181,7 @@ class Drawing {
       }
     }
     if (has.read) for (let i = random.chance(0.8) ? 1 : 2; i > 0; i--) {
-      steps.push({ atMs: this.#moment() / 4, do: 'read', gapMs: has.slowReader ? random.spread(100) : 0, leaveAfter: this.#often('leavingReader', 0.7) ? some(6) : Infinity, ...(has.busyReader ? { spendMs: random.spread(100) } : {}), ...(this.#often('feeding', 0.7) ? { source: this.#source(), byPut: random.chance(0.5) } : {}) });
+      steps.push({ atMs: this.#moment() / 4, do: 'read', gapMs: has.slowReader ? random.spread(400) : 0, leaveAfter: this.#often('leavingReader', 0.7) ? some(6) : Infinity, ...(has.busyReader || this.#often('timeouts', 0.3) ? { spendMs: random.spread(100) } : {}), ...(this.#often('feeding', 0.7) ? { source: this.#source(), byPut: random.chance(0.5) } : {}) });
     }
     if (has.drain) for (let i = some(3); i > 0; i--) steps.push({ atMs: this.#moment(), do: 'drain' });
     if (has.press && has.held) for (let i = 0, atMs = this.#moment(); i < 3; i++) steps.push({ atMs: atMs + 150 * i, do: 'press', toGroup: true });
@@ -190,7 +191,11 @@ class Drawing {
     if (random.chance(0.2)) steps.push({ atMs: this.#moment(), do: 'join' });
     if (random.chance(0.2)) steps.push({ atMs: this.#moment(), do: 'stats' });
     if (has.kill) for (let i = some(4); i > 0; i--) steps.push({ atMs: this.#moment(), do: 'kill', worker: random.integer(0, 3), signal: random.pick(['SIGKILL', 'SIGKILL', 'SIGTERM', 'SIGSEGV', 'SIGINT']) });
-    if (has.stop) for (let i = some(3); i > 0; i--) steps.push({ atMs: this.#moment(), do: 'stop', worker: random.integer(0, 2), forMs: random.spread(3000) });
+    if (has.stop) for (let i = some(3); i > 0; i--) {
+      const atMs = this.#moment();
+      steps.push({ atMs, do: 'stop', worker: random.integer(0, 2), forMs: random.spread(3000) });
+      if (random.chance(0.2)) steps.push({ atMs: atMs + 10 * random.unit(), do: 'interrupt' }, { atMs: atMs - 1, do: 'stop', worker: 0, forMs: 3000 });
+    }
     if (has.block) for (let i = some(3); i > 0; i--) steps.push({ atMs: this.#moment(), do: 'block', ms: random.spread(3000) });
     return steps;
   }
@@ -216,13 +221,15 @@ class Drawing {
     if (this.#often('deaths', 0.2)) job.end = 'is killed';
     if (this.#often('lateFailures', 0.2)) job.end = 'fails late';
     if (this.#often('spins', 0.1)) job.end = 'spins later';
+    if (this.#often('spins', 0.3)) job.jobBytes = 20_000; // a worker that spins does not read it
     if (this.#often('large', 0.3)) job.jobBytes = random.pick([1000, 3000, 9000, 20_000]);
     if (this.#often('large', 0.3)) job.valueBytes = random.pick([1000, 3000, 9000, 20_000]);
     if (job.valueBytes > 0 && this.#often('kill', 0.5)) job.termMs = random.spread(20);
     if (this.#often('uncloneable', 0.2)) job.uncloneable = random.pick(['job', 'value']);
-    if (this.#often('idle', 0.05)) job.uncloneable = 'job'; // a worker that is given nothing after all
+    if (this.#often('idle', 0.15)) job.uncloneable = 'job'; // a worker that is given nothing after all
     if (this.#has.loop) {
       job.puts = random.integer(0, 3);
+      if (this.#often('timeouts', 0.3)) Object.assign(job, { how: 'awaits', ms: this.#timeoutMs + random.integer(1, 40), end: 'returns', loop: 'goes on' }); // it gives up in time
       if (this.#often('timeouts', 0.3)) Object.assign(job, { valueBytes: 20_000, ms: Math.max(0, this.#timeoutMs - random.integer(1, 20)), end: 'returns', loop: 'goes on' }); // the time may be up while a value is on its way
       if (random.chance(0.15)) job.loop = random.pick(['leaves', 'throws', 'asks twice', 'does not wait']);
     }

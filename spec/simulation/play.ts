@@ -587,7 +587,7 @@ class Player {
   #checkGuarded(): void {
     const { shells, calmMs, weather } = this.#plan;
     if (this.#books.goneMs !== Infinity || this.#books.endMs !== Infinity || weather === 'wild') return;
-    if (shells.some(({ start }) => start === 'missing') || shells.filter(({ start }) => start === 'refused').length > 1 || shells.some(({ shotMs }) => shotMs !== Infinity && shotMs > calmMs)) return;
+    if (shells.some(({ start }) => start === 'missing') || shells.filter(({ start }) => start === 'refused').length > 2 || shells.some(({ shotMs }) => shotMs !== Infinity && shotMs > calmMs)) return;
     if (this.#sim.shells.size === 0 && this.#sim.workers.some(({ actor }) => actor.isAlive)) this.#machine.fail('nobody guards the workers');
   }
 

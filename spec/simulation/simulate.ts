@@ -18,6 +18,14 @@ interface Share {
   failure: { seed: number; text: string } | undefined;
 }
 
+/** What all threads see. */
+interface Shared {
+  /** Whether one has failed. */
+  stop: () => boolean;
+  /** Which seed this one plays now. */
+  now: (seed: number) => void;
+}
+
 interface Task {
   firstSeed: number;
   stride: number;
@@ -27,15 +35,21 @@ interface Task {
   raw: boolean;
 }
 
-/** How often a thread says how far it is. */
-const REPORT_EVERY = 200;
+/** How often a thread looks whether another one has failed. */
+const LOOK_EVERY = 200;
+/** A schedule takes a millisecond or two. One that takes so many seconds never comes back. */
+const MOST_SECONDS = 20;
+/** In the place of a seed: nothing is played that could not come back. */
+const NONE = -1;
 
-async function playAll({ firstSeed, stride, schedules, untilMs, raw }: Task, stop: () => boolean): Promise<Share> {
+async function playAll({ firstSeed, stride, schedules, untilMs, raw }: Task, { stop, now }: Shared): Promise<Share> {
   const share: Share = { schedules: 0, events: 0, met: new Map(), failure: undefined };
   for (let i = 0; i < schedules && Date.now() < untilMs; i++) {
     const seed = firstSeed + i * stride;
+    now(seed);
     const plan = draw(seed);
     const { events, failure, met } = await play(plan);
+    now(NONE);
     share.schedules++;
     share.events += events;
     for (const name of met) share.met.set(name, (share.met.get(name) ?? 0) + 1);
@@ -46,7 +60,7 @@ async function playAll({ firstSeed, stride, schedules, untilMs, raw }: Task, sto
       share.failure = { seed, text: `${failure}\nthe smallest schedule that fails so:\n${describe(smallest.plan)}\nwhich ends so: ${smallest.failure}` };
       return share;
     }
-    if (i % REPORT_EVERY === 0 && stop()) return share;
+    if (i % LOOK_EVERY === 0 && stop()) return share;
   }
   return share;
 }
@@ -74,14 +88,26 @@ async function main(): Promise<number> {
   const schedules = Number(values.schedules ?? Infinity);
   const threads = Math.min(Number(values.threads ?? availableParallelism()), schedules);
   const raw = values.raw === true;
-  const stop = new SharedArrayBuffer(4);
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const playing = new Float64Array(new SharedArrayBuffer(8 * threads)).fill(NONE);
   const shares = await Promise.all(Array.from({ length: threads }, (_, i) => new Promise<Share>((resolve, reject) => {
     const task: Task = { firstSeed: seed + i, stride: threads, schedules: Math.ceil((schedules - i) / threads), untilMs: startMs + seconds * 1000, raw };
-    const thread = new Worker(fileURLToPath(import.meta.url), { workerData: { task, stop } });
-    thread.on('message', share => {
-      if (share.failure !== undefined) new Int32Array(stop)[0] = 1;
+    const thread = new Worker(fileURLToPath(import.meta.url), { workerData: { task, stop, playing, index: i } });
+    const done = (share: Share): void => {
+      clearInterval(watch);
+      if (share.failure !== undefined) stop[0] = 1;
       resolve(share);
-    });
+    };
+    let [last, sameFor] = [NONE, 0];
+    const watch = setInterval(() => {
+      const now = playing[i]!;
+      sameFor = now === last && now !== NONE ? sameFor + 1 : 0;
+      last = now;
+      if (sameFor < MOST_SECONDS) return;
+      void thread.terminate();
+      done({ schedules: (now - task.firstSeed) / threads + 1, events: 0, met: new Map(), failure: { seed: now, text: 'it never comes back: something goes round and round in one turn' } });
+    }, 1000);
+    thread.on('message', done);
     thread.on('error', reject);
   })));
   const sum = (of: (share: Share) => number): number => shares.reduce((total, share) => total + of(share), 0);
@@ -100,7 +126,6 @@ process.stdout.on('error', () => process.exit()); // its reader has seen enough:
 process.removeAllListeners('warning'); // that a pool failed somebody may ask later: Node warns of that each time
 if (isMainThread) process.exitCode = await main();
 else {
-  const { task, stop } = workerData as { task: Task; stop: SharedArrayBuffer };
-  const flag = new Int32Array(stop);
-  parentPort?.postMessage(await playAll(task, () => Atomics.load(flag, 0) === 1));
+  const { task, stop, playing, index } = workerData as { task: Task; stop: Int32Array; playing: Float64Array; index: number };
+  parentPort?.postMessage(await playAll(task, { stop: () => Atomics.load(stop, 0) === 1, now: seed => { playing[index] = seed; } }));
 }
