@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { broken } from './simulation/mutate.ts';
 import { MUTANTS } from './simulation/mutants.ts';
+import { SOUND } from './simulation/hosts.ts';
 import { draw } from './simulation/plan.ts';
 import { play } from './simulation/play.ts';
 import { describe as inWords, shrink } from './simulation/shrink.ts';
@@ -37,7 +38,7 @@ describe('the simulator', () => {
   });
 
   it('makes a schedule that fails smaller, and says it in words', limited, async () => {
-    const wrong = { ...draw(7), steps: [{ atMs: 3, do: 'put' as const, keys: [0, 1] }, { atMs: 5, do: 'put' as const, keys: [1] }, { atMs: 9, do: 'drain' as const }] };
+    const wrong = { ...draw(7), workers: [], rest: SOUND, steps: [{ atMs: 3, do: 'put' as const, keys: [0, 1] }, { atMs: 5, do: 'put' as const, keys: [1] }, { atMs: 9, do: 'drain' as const }] };
     const { failure } = await play(wrong);
     assert.match(failure ?? '', /the schedule submits job 1 twice/);
     const { plan } = await shrink(wrong, failure ?? '');
