@@ -33,7 +33,11 @@ async function trusting(item: Buffer): Promise<number> {
   const workers = Array.from({ length: WORKERS }, () => fork(file, ['trusting'], { serialization: 'advanced' }));
   for (const child of workers) child.on('message', () => count++).on('error', () => {}); // it left before all was sent to it
   for (let i = 0; i < ITEMS; i++) workers[i % WORKERS]?.send(item);
-  await Promise.all(workers.map(child => new Promise(resolve => child.on('disconnect', resolve))));
+  await Promise.all(workers.map(async child => {
+    const isRead = new Promise(resolve => child.on('disconnect', resolve));
+    await new Promise(resolve => child.on('exit', resolve));
+    await Promise.race([isRead, setTimeout(3000)]); // for the rest of a message that the exit cut short Node may wait for ever
+  }));
   return count;
 }
 
