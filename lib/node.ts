@@ -6,8 +6,8 @@ import { randomUUID } from 'node:crypto';
 import { extname } from 'node:path';
 import { checkDescriptors, TAKEN_BY_A_START } from './descriptors.ts';
 import type { Child, Endpoint, Host, Shell } from './host.ts';
-import { SIZES } from './ipc.ts';
-import { workerModule } from './protocol.ts';
+import { SIZES } from './wire/channel.ts';
+import { workerModule } from './wire/protocol.ts';
 
 // Taken when the library is loaded: a test that fakes them later must not stop a pool.
 const { clearInterval, clearTimeout, queueMicrotask, setImmediate, setInterval, setTimeout } = globalThis;

@@ -80,6 +80,13 @@ export interface PoolOptions<Data = any> {
 
 type WithoutDefault = 'signal' | 'timeoutMs' | 'maxJobsPerWorker' | 'maxWorkerMemory' | 'idleTimeoutMs' | 'env' | 'cwd';
 
+export interface RunOptions {
+  /** Cancels the job: one that waits never starts, one that runs has its own signal aborted. The promise rejects with its reason. */
+  signal?: AbortSignal;
+  /** Instead of the pool's: milliseconds from the start of the job. */
+  timeoutMs?: number;
+}
+
 /** The options with every default filled in; those without one may stay undefined. */
 export type Settings = Required<Omit<PoolOptions, WithoutDefault>> & { [Name in WithoutDefault]: PoolOptions[Name] | undefined };
 
@@ -140,6 +147,17 @@ export function settings(options: PoolOptions): Settings {
   if (!(Array.isArray(all.execArgv) && all.execArgv.every(flag => typeof flag === 'string'))) throw wrong(TypeError, '`execArgv`', 'an array of strings', all.execArgv);
   if (all.cwd !== undefined && typeof all.cwd !== 'string' && !(all.cwd instanceof URL && all.cwd.protocol === 'file:')) throw wrong(TypeError, '`cwd`', 'a path or a file: URL', all.cwd);
   return all;
+}
+
+/** Checks the options of `run()`. @throws TypeError for an unknown option or a wrong shape, RangeError for a number out of range. */
+export function runSettings(options: RunOptions): { signal: AbortSignal | undefined; timeoutMs: number | undefined } {
+  const action = 'run the job';
+  if (typeof options !== 'object' || options === null) throw wrong(TypeError, 'the options', 'an object', options, action);
+  for (const name of Object.keys(options)) checkName(name, ['signal', 'timeoutMs'], action);
+  const { signal, timeoutMs } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong(TypeError, '`signal`', 'an AbortSignal', signal, action);
+  if (timeoutMs !== undefined) checkMs('timeoutMs', timeoutMs, action);
+  return { signal, timeoutMs };
 }
 
 /** The href of a worker module. @throws TypeError if it is neither a file: URL nor an absolute path. */

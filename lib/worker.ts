@@ -5,9 +5,9 @@
 
 import { setImmediate, setTimeout } from 'node:timers';
 import type { WorkerHost } from './host.ts';
-import { SIZES } from './ipc.ts';
-import { runProgram } from './program.ts';
-import { markWorker } from './protocol.ts';
+import { SIZES } from './wire/channel.ts';
+import { runProgram } from './worker/program.ts';
+import { markWorker } from './wire/protocol.ts';
 
 // A job may overwrite what is global, with the fake timers of a test say: what this program needs it takes now.
 const { process, Promise } = globalThis; // an import of node:process would open stdin, stdout and stderr, and make pipes non-blocking

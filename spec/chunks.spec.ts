@@ -8,7 +8,7 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { ProcessPool, WorkerExitError } from 'drainpool';
 import type { PoolOptions, Result } from 'drainpool';
-import { Chunks } from '../lib/chunks.ts';
+import { BatchSize } from '../lib/parent/batch-size.ts';
 import type { Job } from './fixtures/chunks.ts';
 import { assertSum, finish, poolOf, workPool } from './support/pool.ts';
 import { Program } from './support/program.ts';
@@ -21,7 +21,7 @@ const PLENTY = 1e9;
 /** How many jobs go one by one at first. */
 const FIRST_JOBS = 64;
 
-const poolOfChunks = (t: TestContext, options: PoolOptions = {}): ProcessPool<Module> => poolOf<Module>(t, 'chunks', { workers: 1, stdio: ['ignore', 'inherit', 'ignore'], ...options });
+const poolOfBatchSize = (t: TestContext, options: PoolOptions = {}): ProcessPool<Module> => poolOf<Module>(t, 'chunks', { workers: 1, stdio: ['ignore', 'inherit', 'ignore'], ...options });
 const jobs = (count: number, faults: Record<number, Job['do']> = {}): Job[] => Array.from({ length: count }, (_, n) => ({ n, ...faults[n] && { do: faults[n] } }));
 const isFulfilled = ({ status }: Result<unknown, unknown>): boolean => status === 'fulfilled';
 const rejectedIds = (results: Result<unknown, unknown>[]): number[] => results.filter(result => !isFulfilled(result)).map(({ id }) => id);
@@ -47,7 +47,7 @@ function startsIn(t: TestContext): { file: string; counts: () => Map<number, num
 }
 
 /** The sizes of messages, one after the other, when each job takes so long. */
-function sizes(chunks: Chunks, messages: number, jobMs: number): number[] {
+function sizes(chunks: BatchSize, messages: number, jobMs: number): number[] {
   return Array.from({ length: messages }, () => {
     const size = chunks.size(PLENTY, 2, false);
     chunks.observe(size, size * jobMs);
@@ -55,34 +55,34 @@ function sizes(chunks: Chunks, messages: number, jobMs: number): number[] {
   });
 }
 
-describe('Chunks', () => {
+describe('BatchSize', () => {
   it('sends the first jobs one by one, and from then on at most twice as many, up to 1,024', () => {
-    const all = sizes(new Chunks('auto'), FIRST_JOBS + 13, TINY_MS);
+    const all = sizes(new BatchSize('auto'), FIRST_JOBS + 13, TINY_MS);
     assert.deepEqual(all.slice(0, FIRST_JOBS), new Array(FIRST_JOBS).fill(1));
     assert.deepEqual(all.slice(FIRST_JOBS), [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024, 1024]);
   });
 
   it('holds a message to some 5 ms of work', () => {
-    assert.deepEqual(sizes(new Chunks('auto'), 200, 0.1).at(-1), 50);
-    assert.deepEqual(sizes(new Chunks('auto'), 200, 1).at(-1), 5);
+    assert.deepEqual(sizes(new BatchSize('auto'), 200, 0.1).at(-1), 50);
+    assert.deepEqual(sizes(new BatchSize('auto'), 200, 1).at(-1), 5);
   });
 
-  it('sends long jobs alone', () => assert.deepEqual(new Set(sizes(new Chunks('auto'), 200, 2.5)), new Set([1])));
+  it('sends long jobs alone', () => assert.deepEqual(new Set(sizes(new BatchSize('auto'), 200, 2.5)), new Set([1])));
 
   it('takes no more than an even share of what waits, half of it for each worker, and never less than one', () => {
-    const chunks = new Chunks('auto');
+    const chunks = new BatchSize('auto');
     sizes(chunks, 200, TINY_MS);
     assert.deepEqual([chunks.size(4000, 2, false), chunks.size(40, 2, false), chunks.size(3, 2, false), chunks.size(0, 2, false)], [1000, 10, 1, 1]);
   });
 
   it('takes larger shares for many workers while there is more than may wait', () => {
-    const chunks = new Chunks('auto');
+    const chunks = new BatchSize('auto');
     sizes(chunks, 200, TINY_MS);
     assert.deepEqual([chunks.size(8000, 64, true), chunks.size(8000, 64, false), chunks.size(40, 2, true)], [1000, 62, 10]);
   });
 
   it('is not upset by one long job: it does not travel alone for a thousand tiny ones', () => {
-    const chunks = new Chunks('auto');
+    const chunks = new BatchSize('auto');
     sizes(chunks, 200, TINY_MS);
     chunks.observe(1, 10_000);
     assert.ok(chunks.size(PLENTY, 2, false) > 50);
@@ -90,21 +90,21 @@ describe('Chunks', () => {
   });
 
   it('learns within a few messages that jobs have become long', () => {
-    const chunks = new Chunks('auto');
+    const chunks = new BatchSize('auto');
     sizes(chunks, 200, TINY_MS);
     assert.equal(sizes(chunks, 30, 100).at(-1), 1);
   });
 
-  it('copes with jobs that take no time at all', () => assert.equal(sizes(new Chunks('auto'), 200, 0).at(-1), 1024));
+  it('copes with jobs that take no time at all', () => assert.equal(sizes(new BatchSize('auto'), 200, 0).at(-1), 1024));
 
   it('keeps to a fixed size, whatever waits and however long it takes', () => {
-    const chunks = new Chunks(7);
+    const chunks = new BatchSize(7);
     assert.deepEqual(new Set(sizes(chunks, 100, 100)), new Set([7]));
     assert.equal(chunks.size(1, 8, false), 7);
   });
 
   it('has a second message under way to a worker while jobs take less than 4 ms, and not before it knows', () => {
-    const chunks = new Chunks('auto');
+    const chunks = new BatchSize('auto');
     assert.equal(chunks.window, 1);
     chunks.observe(1, 1);
     assert.equal(chunks.window, 2);
@@ -116,7 +116,7 @@ describe('Chunks', () => {
 describe('chunkSize', { concurrency: 2, timeout: 240_000 }, () => {
   for (const chunkSize of [1, 7, 'auto'] as const) {
     it(`${chunkSize} gives the same results as any other: jobs and values are snapshots, and errors stay with their job`, async t => {
-      const pool = poolOfChunks(t, { workers: 2, chunkSize });
+      const pool = poolOfBatchSize(t, { workers: 2, chunkSize });
       const shared = { list: [0] };
       const faults: Record<number, Job['do']> = { 501: 'return a function', 700: 'throw a function', 900: 'return a large one', 1203: 'return a large one', 1204: 'exit', 1500: 'throw late' };
       await pool.jobs.putAll(jobs(2000, faults).map(job => ({ ...job, ...job.n % 2 === 1 && { shared }, ...job.n % 400 === 2 && { bytes: new Uint8Array(300_000).fill(1) } })));
@@ -139,7 +139,7 @@ describe('chunkSize', { concurrency: 2, timeout: 240_000 }, () => {
 
   it('of 1 starts no job twice, whatever kills workers', async t => {
     const { file, counts } = startsIn(t);
-    const pool = poolOfChunks(t, { workers: 2, chunkSize: 1, workerData: file });
+    const pool = poolOfBatchSize(t, { workers: 2, chunkSize: 1, workerData: file });
     await pool.jobs.putAll(jobs(400, { 100: 'kill', 101: 'exit', 150: 'kill', 151: 'kill', 399: 'throw late' }));
     const { results } = await finish(pool);
     assert.deepEqual(rejectedIds(results), [100, 101, 150, 151, 399]);
@@ -150,7 +150,7 @@ describe('chunkSize', { concurrency: 2, timeout: 240_000 }, () => {
   for (const fault of ['kill', 'exit', 'throw late'] as const) {
     it(`of many: a job that does \`${fault}\` in the middle of a message is the only one that is rejected, wherever it is`, async t => {
       const { file, counts } = startsIn(t);
-      const pool = poolOfChunks(t, { chunkSize: 50, workerData: file });
+      const pool = poolOfBatchSize(t, { chunkSize: 50, workerData: file });
       await pool.jobs.putAll(jobs(300, { 0: fault, 75: fault, 76: fault, 130: fault, 149: fault, 299: fault }));
       const { report, results } = await finish(pool);
       assert.deepEqual(rejectedIds(results), [0, 75, 76, 130, 149, 299]);
@@ -163,7 +163,7 @@ describe('chunkSize', { concurrency: 2, timeout: 240_000 }, () => {
   }
 
   it('of many, with retries: the job that kills is tried so often and no more, the others are no worse for it', async t => {
-    const pool = poolOfChunks(t, { chunkSize: 50, retries: 1 });
+    const pool = poolOfBatchSize(t, { chunkSize: 50, retries: 1 });
     await pool.jobs.putAll(jobs(100, { 25: 'kill' }));
     const { report, results } = await finish(pool);
     assert.deepEqual(rejectedIds(results), [25]);
@@ -173,7 +173,7 @@ describe('chunkSize', { concurrency: 2, timeout: 240_000 }, () => {
   });
 
   it('auto: a job that kills its worker among hundreds of tiny ones is the only one that is rejected', async t => {
-    const pool = poolOfChunks(t, { workers: 2 });
+    const pool = poolOfBatchSize(t, { workers: 2 });
     const first = await warm(pool);
     await pool.jobs.putAll(jobs(5000, { 0: 'kill', 2500: 'kill', 2501: 'exit', 4999: 'kill' }));
     const { results } = await finish(pool);
@@ -182,7 +182,7 @@ describe('chunkSize', { concurrency: 2, timeout: 240_000 }, () => {
   });
 
   it('of many keeps no result back behind a job that goes on for ever', async t => {
-    const pool = poolOfChunks(t, { chunkSize: 10 });
+    const pool = poolOfBatchSize(t, { chunkSize: 10 });
     await pool.jobs.putAll(jobs(10, { 2: 'never' }));
     const ids: number[] = [];
     for await (const { id } of pool.results) if (ids.push(id) === 2) break;
@@ -195,7 +195,7 @@ describe('chunkSize', { concurrency: 2, timeout: 240_000 }, () => {
   it('of many has a worker hand back, on `stop`, the jobs of its message that it had not started: they are pending', async t => {
     const { file, counts } = startsIn(t);
     const { stdio, said } = words(t);
-    const pool = poolOfChunks(t, { chunkSize: 100, workerData: file, stdio });
+    const pool = poolOfBatchSize(t, { chunkSize: 100, workerData: file, stdio });
     await pool.jobs.putAll(jobs(400, { 51: 'say and never' }));
     await said('said');
     const report = await pool.interrupt();
@@ -207,7 +207,7 @@ describe('chunkSize', { concurrency: 2, timeout: 240_000 }, () => {
   });
 
   it('of many gives large jobs and large values their way, in order', async t => {
-    const pool = poolOfChunks(t, { chunkSize: 20 });
+    const pool = poolOfBatchSize(t, { chunkSize: 20 });
     const sizesOfJobs = [300_000, 10, 2_000_000, 10, 1_048_577, 300_000, 262_144, 10];
     await pool.jobs.putAll(sizesOfJobs.map((size, n) => ({ n, bytes: new Uint8Array(size).fill(n) })));
     await pool.jobs.putAll(jobs(40, { 3: 'return a large one', 4: 'return a large one', 30: 'return a large one' }));

@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { deadline } from '../lib/deadline.ts';
+import { deadline } from '../lib/parent/deadline.ts';
 import type { Clock, Timer } from '../lib/host.ts';
 import { node } from '../lib/node.ts';
 

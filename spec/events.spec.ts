@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { ProcessPool } from 'drainpool';
-import { events } from '../lib/events.ts';
+import { events } from '../lib/parent/events.ts';
 import { finish, fixture, poolOf, workPool } from './support/pool.ts';
 import { Program } from './support/program.ts';
 import { words } from './support/words.ts';
@@ -52,7 +52,7 @@ function rows(text: string): string[][] {
 
 describe('events', { concurrency: 2 }, () => {
   const root = new URL('../../', import.meta.url);
-  const table = rows(readFileSync(new URL('lib/events.ts', root), 'utf8'));
+  const table = rows(readFileSync(new URL('lib/parent/events.ts', root), 'utf8'));
 
   it('are on the channels of the README, which has the table of events.ts', () => {
     assert.deepEqual(table.map(([name]) => name), Object.values(events).map(({ name }) => `\`${String(name)}\``));

@@ -2,16 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Given } from '../lib/given.ts';
-import type { Leftovers } from '../lib/given.ts';
-import type { Entry } from '../lib/job.ts';
+import { InFlight } from '../lib/parent/in-flight.ts';
+import type { Leftovers } from '../lib/parent/in-flight.ts';
+import type { JobRecord } from '../lib/parent/job-record.ts';
 
-const entry = (id: number): Entry<number> => ({ id, job: id, caller: null, state: 'given', pid: 1, alone: null });
+const entry = (id: number): JobRecord<number> => ({ id, job: id, caller: null, state: 'in flight', pid: 1, isolated: null });
 
 /** Two messages of three jobs each, of which the first job is answered. */
-function given(): Given<number> {
-  const all = new Given<number>();
-  for (const ids of [[0, 1, 2], [3, 4, 5]]) all.hand(ids.map(entry));
+function given(): InFlight<number> {
+  const all = new InFlight<number>();
+  for (const ids of [[0, 1, 2], [3, 4, 5]]) all.sent(ids.map(entry));
   all.answer(false);
   return all;
 }
@@ -41,9 +41,9 @@ describe('the jobs that a worker leaves behind', () => {
 
   it('have not started if it was never ready, or their message never left', () => {
     assert.deepEqual(ids(given().leftovers(false, false)), [[], [], [1, 2, 3, 4, 5]]);
-    const all = new Given<number>();
+    const all = new InFlight<number>();
     const message = [entry(0), entry(1)];
-    all.hand(message);
+    all.sent(message);
     all.notSent(message);
     assert.deepEqual(ids(all.leftovers(true, false)), [[], [], [0, 1]]);
   });

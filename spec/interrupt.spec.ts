@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import { onInterrupt } from '../lib/interrupt.ts';
+import { onInterrupt } from '../lib/parent/signals.ts';
 import { node } from '../lib/node.ts';
 
 /** Nobody waits longer than this for a signal: a guard against hangs. */

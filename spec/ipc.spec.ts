@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { describe, it } from 'node:test';
-import { Channel, SIZES } from '../lib/ipc.ts';
-import { parseToParent, parseToWorker } from '../lib/protocol.ts';
+import { Channel, SIZES } from '../lib/wire/channel.ts';
+import { parseToParent, parseToWorker } from '../lib/wire/protocol.ts';
 import { Program } from './support/program.ts';
 
 describe('Channel', () => {
@@ -14,7 +14,7 @@ describe('Channel', () => {
   });
 
   it('says so when the program of a worker is started by hand', async () => {
-    const { code, stderr } = await new Program(new URL('../lib/worker.js', import.meta.url)).ended;
+    const { code, stderr } = await new Program(new URL('../lib/worker/main.js', import.meta.url)).ended;
     assert.equal(code, 1);
     assert.match(stderr, /workers are started by a ProcessPool/);
   });

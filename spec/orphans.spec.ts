@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
-import { Guard } from '../lib/guard.ts';
+import { OrphanGuard } from '../lib/parent/orphan-guard.ts';
 import { node } from '../lib/node.ts';
 import { leaveDescriptors } from './support/descriptors.ts';
 import { workPool } from './support/pool.ts';
@@ -68,7 +68,7 @@ describe('a guard that the machine refuses', () => {
   };
   const turn = (): Promise<unknown> => new Promise(resolve => { setImmediate(() => setImmediate(resolve)); });
 
-  const isRefused = async (t: TestContext, guard: Guard, refuse: () => () => void): Promise<void> => {
+  const isRefused = async (t: TestContext, guard: OrphanGuard, refuse: () => () => void): Promise<void> => {
     const [first, second] = [someone(t), someone(t)];
     const admit = refuse();
     guard.watch(first);
@@ -82,26 +82,26 @@ describe('a guard that the machine refuses', () => {
   };
 
   it('is tried again at the next worker: there was no descriptor', limited, async t => {
-    await isRefused(t, new Guard(node), () => leaveDescriptors(t, 3));
+    await isRefused(t, new OrphanGuard(node), () => leaveDescriptors(t, 3));
   });
 
   it('is tried again at the next worker: its shell must not be executed', limited, async t => {
     const shell = join(mkdtempSync(join(tmpdir(), 'drainpool-')), 'sh');
     writeFileSync(shell, '#!/bin/sh\nexec /bin/sh "$@"\n', { mode: 0o600 });
-    await isRefused(t, new Guard(node, shell), () => () => chmodSync(shell, 0o700));
+    await isRefused(t, new OrphanGuard(node, shell), () => () => chmodSync(shell, 0o700));
   });
 
   it('is tried again at the next worker: its shell cannot be reached', limited, async t => {
     const folder = join(mkdtempSync(join(tmpdir(), 'drainpool-')), 'bin');
     writeFileSync(folder, '');
-    await isRefused(t, new Guard(node, join(folder, 'sh')), () => () => {
+    await isRefused(t, new OrphanGuard(node, join(folder, 'sh')), () => () => {
       rmSync(folder);
       symlinkSync('/bin', folder);
     });
   });
 
   it('is tried again after a while, though no worker comes or goes', limited, async t => {
-    const guard = new Guard(node);
+    const guard = new OrphanGuard(node);
     const giveBack = leaveDescriptors(t, 3);
     guard.watch(someone(t));
     giveBack();
@@ -111,7 +111,7 @@ describe('a guard that the machine refuses', () => {
   });
 
   it('is tried again when a worker is gone, for those that are left', limited, async t => {
-    const guard = new Guard(node);
+    const guard = new OrphanGuard(node);
     const [first, second] = [someone(t), someone(t)];
     const giveBack = leaveDescriptors(t, 3);
     guard.watch(first);
@@ -123,7 +123,7 @@ describe('a guard that the machine refuses', () => {
   });
 
   it('is tried again at the next worker: there was no descriptor for another one when it was shot', limited, async t => {
-    const guard = new Guard(node);
+    const guard = new OrphanGuard(node);
     guard.watch(someone(t));
     const pid = await oneGuard();
     const second = someone(t);
@@ -144,7 +144,7 @@ describe('a guard that the machine refuses', () => {
     const log = join(folder, 'log');
     writeFileSync(shell, `#!/bin/sh\necho >> ${log}\nkill -9 $$\n`, { mode: 0o700 });
     const lines = (): number => existsSync(log) ? readFileSync(log, 'utf8').length : 0;
-    const guard = new Guard(node, shell);
+    const guard = new OrphanGuard(node, shell);
     const [first, second] = [someone(t), someone(t)];
     guard.watch(first);
     await until(() => lines() === 10);
@@ -157,7 +157,7 @@ describe('a guard that the machine refuses', () => {
 
 describe('a guard without a shell', () => {
   it('guards nobody, harms nobody, and is not tried again', async () => {
-    const guard = new Guard(node, '/nowhere/sh');
+    const guard = new OrphanGuard(node, '/nowhere/sh');
     guard.watch(process.pid);
     await new Promise<void>(resolve => { guard.end(resolve); });
     guard.watch(process.pid);

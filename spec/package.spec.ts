@@ -27,7 +27,7 @@ describe('the package', () => {
 
   it('holds the library, compiled and as source, its texts, and nothing else', () => {
     const files = execFileSync('tar', ['tzf', tarball], { encoding: 'utf8' }).trim().split('\n').map(name => name.replace('package/', '')).sort();
-    const names = readdirSync(join(root, 'lib')).map(name => name.replace('.ts', ''));
+    const names = readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts')).map(name => name.replace('.ts', ''));
     const library = names.flatMap(name => [`lib/${name}.ts`, ...['.d.ts', '.d.ts.map', '.js', '.js.map'].map(ending => `dist/lib/${name}${ending}`)]);
     assert.deepEqual(files, [...library, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].sort());
   });
@@ -38,8 +38,8 @@ describe('the package', () => {
 
   it('leads an editor from its declarations to its sources', () => {
     const installed = join(folder, 'node_modules', 'drainpool');
-    const map = JSON.parse(readFileSync(join(installed, 'dist/lib/pool.d.ts.map'), 'utf8'));
-    assert.ok(readFileSync(join(installed, 'dist/lib', map.sources[0]), 'utf8').includes('export class ProcessPool'));
+    const map = JSON.parse(readFileSync(join(installed, 'dist/lib/parent/pool.d.ts.map'), 'utf8'));
+    assert.ok(readFileSync(join(installed, 'dist/lib/parent', map.sources[0]), 'utf8').includes('export class ProcessPool'));
   });
 
   it('can be imported and, where Node has require(esm), required', async () => {

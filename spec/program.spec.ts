@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { WorkerHost } from '../lib/host.ts';
-import { SIZES } from '../lib/ipc.ts';
-import { runProgram } from '../lib/program.ts';
-import type { ToWorker } from '../lib/protocol.ts';
+import { SIZES } from '../lib/wire/channel.ts';
+import { runProgram } from '../lib/worker/program.ts';
+import type { ToWorker } from '../lib/wire/protocol.ts';
 
 const turns = async (): Promise<void> => { for (let turn = 0; turn < 20; turn++) await new Promise(resolve => { setImmediate(resolve); }); };
 

@@ -5,7 +5,9 @@ import assert from 'node:assert/strict';
 import { Session } from 'node:inspector/promises';
 import { describe, it } from 'node:test';
 import { node } from '../lib/node.ts';
-import { deferred, Fifo, JobQueue, ResultQueue } from '../lib/queue.ts';
+import { deferred, Fifo } from '../lib/parent/fifo.ts';
+import { JobQueue } from '../lib/parent/job-queue.ts';
+import { ResultQueue } from '../lib/parent/result-queue.ts';
 import type { Result } from '../lib/types.ts';
 
 const turn = (): Promise<void> => new Promise(resolve => { setImmediate(resolve); });

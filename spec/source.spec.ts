@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { node } from '../lib/node.ts';
-import { Source } from '../lib/source.ts';
+import { Source } from '../lib/parent/source.ts';
 
 const never = (): Promise<never> => new Promise(() => {});
 

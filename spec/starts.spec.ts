@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { WorkerStartError } from 'drainpool';
 import { node } from '../lib/node.ts';
-import { Starts } from '../lib/starts.ts';
+import { Starts } from '../lib/parent/starts.ts';
 import type { Death } from './fixtures/dies-in-vain.ts';
 import { limited } from './support/faults.ts';
 import { assertSum, finish, poolOf } from './support/pool.ts';
@@ -117,7 +117,7 @@ describe('Starts', () => {
     const starts = new Starts(node, [], () => {});
     for (let nth = 0; nth < 20; nth++) {
       assert.equal(starts.died(death(starts.round, 60_001), 'SIGKILL'), false);
-      assert.equal(starts.streak, 1);
+      assert.equal(starts.crashStreak, 1);
     }
     starts.end();
   });
@@ -147,7 +147,7 @@ describe('Starts', () => {
     const resumed = new Promise<void>(resolve => { resume = resolve; });
     const starts = new Starts(node, [], resume);
     for (let nth = 0; nth < 10; nth++) assert.equal(starts.died(death(0), null), false);
-    assert.deepEqual([starts.round, starts.streak, starts.arePaused], [1, 1, true]);
+    assert.deepEqual([starts.round, starts.crashStreak, starts.arePaused], [1, 1, true]);
     const hold = globalThis.setTimeout(() => {}, 60_000); // its own timer holds no event loop
     await resumed;
     clearTimeout(hold);

@@ -231,7 +231,8 @@ class Drawing {
       job.puts = random.integer(0, 3);
       if (this.#often('timeouts', 0.3)) Object.assign(job, { how: 'awaits', ms: this.#timeoutMs + random.integer(1, 40), end: 'returns', loop: 'goes on' }); // it gives up in time
       if (this.#often('timeouts', 0.3)) Object.assign(job, { valueBytes: 20_000, ms: Math.max(0, this.#timeoutMs - random.integer(1, 20)), end: 'returns', loop: 'goes on' }); // the time may be up while a value is on its way
-      if (random.chance(0.15)) job.loop = random.pick(['leaves', 'throws', 'asks twice', 'does not wait']);
+      if (this.#often('exits', 0.1)) Object.assign(job, { valueBytes: 20_000, puts: 2, end: 'emits exit', loop: 'does not wait' });
+      else if (random.chance(0.15)) job.loop = random.pick(['leaves', 'throws', 'asks twice', 'does not wait']);
     }
     return this.#jobs.push(job) - 1;
   }

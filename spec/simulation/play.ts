@@ -3,8 +3,8 @@
 
 import { subscribe } from 'node:diagnostics_channel';
 import { getEventListeners } from 'node:events';
-import { ProcessPool } from '../../lib/pool.ts';
-import { runProgram } from '../../lib/program.ts';
+import { ProcessPool } from '../../lib/parent/pool.ts';
+import { runProgram } from '../../lib/worker/program.ts';
 import { Books, isStartError } from './books.ts';
 import { JobLostError, PoolInterruptedError } from '../../lib/errors.ts';
 import { SimHost } from './hosts.ts';
@@ -597,7 +597,7 @@ class Player {
   #checkIdleness(): void {
     const { idleTimeoutMs, minWorkers = 0 } = this.#plan.options;
     if (idleTimeoutMs === undefined || this.#books.endMs !== Infinity || this.#pool.jobs.closed || this.#plan.weather === 'wild') return;
-    if (this.#plan.workers.some(({ teardown, heldMs }) => teardown !== 'none' || heldMs > 0) || this.#plan.jobs.some(({ end }) => end === 'spins later')) return; // they may take their time
+    if (this.#plan.workers.some(({ teardown, heldMs }) => teardown !== 'none' || heldMs > 0) || this.#plan.jobs.some(({ end, loop }) => end === 'spins later' || (end === 'never' && loop === 'asks twice'))) return; // they may take their time
     const { workers, jobs } = this.#pool.stats();
     const isBusy = jobs.waiting + jobs.given > 0 || this.#machine.nowMs - this.#books.lastMs < IDLE_MS;
     if (!isBusy && workers.idle + workers.busy > minWorkers) this.#machine.fail(`workers stay that have nothing to do: ${JSON.stringify(workers)}, where ${minWorkers} are wanted`);

@@ -1,11 +1,11 @@
 // The accounts of a pool: how many jobs came in, what became of each, and which workers went. It decides nothing.
 
 import { constants } from 'node:os';
-import { JobLostError } from './errors.ts';
-import type { WorkerStartError } from './errors.ts';
-import type { Clock } from './host.ts';
-import type { Caller, Entry } from './job.ts';
-import type { Outcome, PoolReport, WorkerReport } from './types.ts';
+import { JobLostError } from '../errors.ts';
+import type { WorkerStartError } from '../errors.ts';
+import type { Clock } from '../host.ts';
+import type { Caller, JobRecord } from './job-record.ts';
+import type { Outcome, PoolReport, WorkerReport } from '../types.ts';
 
 /** How many workers the report lists. */
 const REPORTED_WORKERS = 1000;
@@ -24,8 +24,8 @@ export class Ledger<Job> {
   fulfilled = 0;
   rejected = 0;
   values = 0;
-  #lost: Entry<Job>[] = [];
-  #pending: Entry<Job>[] = [];
+  #lost: JobRecord<Job>[] = [];
+  #pending: JobRecord<Job>[] = [];
   readonly #workers: WorkerReport[] = [];
   readonly #clock: Clock;
   readonly #createdMs: number;
@@ -41,13 +41,13 @@ export class Ledger<Job> {
   }
 
   /** The pool ended over these jobs: lost are those that may have started. Their callers hear of it now, or of its `error` when it is gone. */
-  overtaken(entries: Iterable<Entry<Job>>, wanted: 'lost' | 'pending', { outcome, error }: End): void {
+  unfinished(records: Iterable<JobRecord<Job>>, wanted: 'lost' | 'pending', { outcome: how, error }: End): void {
     const lists = { lost: this.#lost, pending: this.#pending };
-    for (const entry of entries) {
-      const fate = entry.alone?.isSuspect === true ? 'lost' : wanted;
-      entry.state = 'over';
-      lists[fate].push(entry); // not `push(...)`: a call takes some 100,000 arguments
-      if (error === null) entry.caller?.overtake(new JobLostError(fate, outcome));
+    for (const record of records) {
+      const outcome = record.isolated?.isSuspect === true ? 'lost' : wanted;
+      record.state = 'over';
+      lists[outcome].push(record); // not `push(...)`: a call takes some 100,000 arguments
+      if (error === null) record.caller?.overtake(new JobLostError(outcome, how));
     }
   }
 
@@ -65,7 +65,7 @@ export class Ledger<Job> {
   }
 
   report({ outcome, signal, error }: End): PoolReport<Job> {
-    const inOrder = (entries: Entry<Job>[]): Job[] => entries.sort((a, b) => a.id - b.id).map(({ job }) => job);
+    const inOrder = (records: JobRecord<Job>[]): Job[] => records.sort((a, b) => a.id - b.id).map(({ job }) => job);
     return {
       outcome,
       signal,

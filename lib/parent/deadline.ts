@@ -1,6 +1,6 @@
 // A timer that judges nobody unheard: it knows when the process itself stood still.
 
-import type { Clock } from './host.ts';
+import type { Clock } from '../host.ts';
 
 /** A timer that is later than this was held up: the event loop was blocked, or the process was stopped (Ctrl-Z). */
 const HELD_UP_MS = 100;

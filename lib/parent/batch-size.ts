@@ -27,7 +27,7 @@ const FIRST_JOBS = 64;
 const SURPRISE_FACTOR = 8;
 const SURPRISE_MS = 0.1;
 
-export class Chunks {
+export class BatchSize {
   readonly #fixed: number | undefined;
   #meanMs = Infinity;
   #observed = 0;

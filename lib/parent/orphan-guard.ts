@@ -3,24 +3,24 @@
 // knows no pool. Where there is no /bin/sh (on Windows) workers leave by themselves when their channel closes, which one
 // that is busy notices after its job.
 
-import type { Host, Shell, Timer } from './host.ts';
+import type { Host, Shell, Timer } from '../host.ts';
 
 /** Each line is the whole list. One that was cut short by our end is no line: `read` fails, and the list before it counts. */
 const SCRIPT = "trap '' HUP INT QUIT TERM USR1 USR2; while read -r line; do pids=$line; done; [ -z \"$pids\" ] || kill -s KILL -- $pids";
 
-/** One that was shot so often, with no worker started or gone in between, is not started again: it is the machine that ends it. */
-const MOST_SHOTS = 10;
+/** One that was killed so often, with no worker started or gone in between, is not started again: it is the machine that ends it. */
+const MOST_KILLS = 10;
 /** Where the machine refused it, it is tried again after so long, and whenever a worker comes or goes. */
 const TRY_AGAIN_MS = 1000;
 
-export class Guard {
+export class OrphanGuard {
   readonly #host: Host;
   readonly #path: string;
   readonly #pids = new Set<number>();
   readonly #ended = new Set<() => void>();
   #shell: Shell | undefined;
   #isMissing = false;
-  #shots = 0;
+  #kills = 0;
   #nextTry: Timer | undefined;
 
   constructor(host: Host, path = '/bin/sh') {
@@ -31,14 +31,14 @@ export class Guard {
   /** From here on the process, or with a negative number its group, dies with this one. */
   watch(pid: number): void {
     this.#pids.add(pid);
-    this.#shots = 0;
+    this.#kills = 0;
     this.#tell();
   }
 
   /** It is gone by itself. */
   forget(pid: number): void {
     this.#pids.delete(pid);
-    this.#shots = 0;
+    this.#kills = 0;
     this.#tell();
   }
 
@@ -64,8 +64,8 @@ export class Guard {
     });
     shell.on('exit', (_, signal) => {
       this.#gone();
-      // Somebody shot it. One that leaves by itself would do so again.
-      if (signal !== null && this.#ended.size === 0 && ++this.#shots < MOST_SHOTS) this.#tell();
+      // Somebody killed it. One that leaves by itself would do so again.
+      if (signal !== null && this.#ended.size === 0 && ++this.#kills < MOST_KILLS) this.#tell();
     });
   }
 

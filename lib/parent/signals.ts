@@ -1,6 +1,6 @@
 // Turns signals into calls: which of them are one press. It knows no pool.
 
-import type { Host } from './host.ts';
+import type { Host } from '../host.ts';
 
 /** A shell and npm may deliver one Ctrl-C twice: signals closer together than this are one press. */
 const SAME_PRESS_MS = 100;

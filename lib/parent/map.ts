@@ -4,13 +4,13 @@
 //  input ─► take ─► slots, in the order of the jobs ─► next()
 //                   each filled when its job is settled, by whichever worker
 
-import { PoolClosedError } from './errors.ts';
-import type { Clock } from './host.ts';
-import type { Caller, Settled } from './job.ts';
-import { deferred, Fifo } from './queue.ts';
-import type { Deferred } from './queue.ts';
+import { PoolClosedError } from '../errors.ts';
+import type { Clock } from '../host.ts';
+import type { Caller, Settled } from './job-record.ts';
+import { deferred, Fifo } from './fifo.ts';
+import type { Deferred } from './fifo.ts';
 import { Source } from './source.ts';
-import type { Result } from './types.ts';
+import type { Result } from '../types.ts';
 
 /** What a map asks of the pool. */
 export interface MapHost<Job, Value> {
@@ -19,8 +19,8 @@ export interface MapHost<Job, Value> {
   readonly capacity: number;
   /** The map is read from now on: it wants to be told of the pool's end, until it has left. */
   entered(map: OrderedMap<Job, Value>): void;
-  /** Takes a job, and returns its id and what calls it off while it waits; undefined if it was closed. */
-  call(job: Job, caller: Caller): { id: number; callOff: () => void } | undefined;
+  /** Takes a job, and returns its id and what drops it while it waits; undefined if it was closed. */
+  call(job: Job, caller: Caller): { id: number; drop: () => void } | undefined;
   /** The map is at its end: nobody need tell it of the pool's. */
   left(map: OrderedMap<Job, Value>): void;
   /** What the end of the pool is to a reader. Rejects if it failed, or was only closed. */
@@ -33,8 +33,8 @@ interface Slot<Job> extends Caller {
   isGone: boolean;
   id: number;
   readonly job: Job;
-  fate: Settled | undefined;
-  callOff: () => void;
+  outcome: Settled | undefined;
+  drop: () => void;
 }
 
 export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void, undefined> {
@@ -82,15 +82,15 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
   /** The pool has ended: values behind the first gap are handed back, as results. */
   end(): Result<Job, Value>[] {
     const slots = this.#slots.drain();
-    const gap = slots.findIndex(({ fate }) => fate === undefined);
+    const gap = slots.findIndex(({ outcome }) => outcome === undefined);
     if (gap !== -1 || this.#state !== 'all taken') this.#state = 'ended';
     this.stop();
     const whole = gap === -1 ? slots.length : gap;
     for (const slot of slots.slice(0, whole)) this.#slots.push(slot);
     const behind: Result<Job, Value>[] = [];
-    for (const { id, job, fate } of slots.slice(whole)) {
-      if (fate?.status === 'fulfilled') behind.push({ id, job, status: 'fulfilled', value: this.#host.value(fate.value) });
-      else if (fate?.status === 'rejected') behind.push({ id, job, status: 'rejected', reason: fate.reason });
+    for (const { id, job, outcome } of slots.slice(whole)) {
+      if (outcome?.status === 'fulfilled') behind.push({ id, job, status: 'fulfilled', value: this.#host.value(outcome.value) });
+      else if (outcome?.status === 'rejected') behind.push({ id, job, status: 'rejected', reason: outcome.reason });
     }
     this.#serve();
     return behind;
@@ -121,10 +121,10 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
       isGone: false,
       id: -1,
       job,
-      fate: undefined,
-      callOff: () => {},
-      settle: fate => {
-        slot.fate = fate;
+      outcome: undefined,
+      drop: () => {},
+      settle: outcome => {
+        slot.outcome = outcome;
         if (this.#slots.peek() === slot) this.#serve();
       },
       overtake: () => {},
@@ -133,20 +133,20 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
     if (call === undefined) throw new PoolClosedError();
     Object.assign(slot, call);
     if (this.#state === 'open') this.#slots.push(slot);
-    else drop(slot); // it was left, or ended, by somebody who was told of the call
+    else discard(slot); // it was left, or ended, by somebody who was told of the call
   }
 
   /** Gives what can be given, in order. */
   #serve(): void {
     while (this.#steps.size > 0) {
-      const fate = this.#slots.peek()?.fate;
-      if (fate === undefined) {
+      const outcome = this.#slots.peek()?.outcome;
+      if (outcome === undefined) {
         if (this.#slots.size === 0) this.#serveEnd();
         break;
       }
       this.#slots.shift();
-      if (fate.status === 'rejected') this.#fail(fate.reason);
-      else this.#steps.shift()?.resolve({ done: false, value: this.#host.value(fate.value) });
+      if (outcome.status === 'rejected') this.#fail(outcome.reason);
+      else this.#steps.shift()?.resolve({ done: false, value: this.#host.value(outcome.value) });
     }
     if (this.#slots.size < this.#host.capacity) this.#makeRoom();
   }
@@ -168,7 +168,7 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
   }
 
   #leave(): void {
-    for (const slot of this.#slots.drain()) drop(slot);
+    for (const slot of this.#slots.drain()) discard(slot);
     for (const step of this.#steps.drain()) step.resolve({ done: true, value: undefined });
     if (this.#state === 'left') return;
     this.#state = 'left';
@@ -178,7 +178,7 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
 }
 
 /** Nobody wants it any more. */
-function drop(slot: Slot<unknown>): void {
+function discard(slot: Slot<unknown>): void {
   slot.isGone = true;
-  slot.callOff();
+  slot.drop();
 }

@@ -12,7 +12,7 @@
 // Workers of one round count once, as they died of the same thing. From the second round on they are started one by one, until a
 // job is done: the next one when the last is ready, has died, or has taken longer than anybody would.
 
-import type { Clock, Timer } from './host.ts';
+import type { Clock, Timer } from '../host.ts';
 
 const MOST_ROUNDS = { starting: 4, ready: 3, killed: 7, interrupted: 20 };
 const FIRST_PAUSE_MS = 100;
@@ -38,7 +38,7 @@ export class Starts {
   /** What a start is to be remembered by. */
   round = 0;
   /** How many rounds in a row died in vain. */
-  streak = 0;
+  crashStreak = 0;
   #pause: Timer | undefined;
   /** How many times in a row the machine refused a process. */
   refusals = 0;
@@ -57,7 +57,7 @@ export class Starts {
 
   /** A worker had a job to the end. */
   progressed(): void {
-    this.streak = 0;
+    this.crashStreak = 0;
   }
 
   /** A worker of that round died in vain. Whether that is once too often. */
@@ -65,10 +65,10 @@ export class Starts {
     if (round !== this.round) return false;
     if (livedMs > LONG_LIFE_MS) this.progressed();
     this.round++;
-    this.streak++;
+    this.crashStreak++;
     const how = signal === null || OWN_SIGNALS.has(signal) ? wasReady ? 'ready' : 'starting' : this.#interruptSignals.includes(signal) ? 'interrupted' : 'killed';
-    this.#wait(how === 'interrupted' ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (this.streak - 1), LONGEST_PAUSE_MS));
-    return this.streak >= MOST_ROUNDS[how];
+    this.#wait(how === 'interrupted' ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (this.crashStreak - 1), LONGEST_PAUSE_MS));
+    return this.crashStreak >= MOST_ROUNDS[how];
   }
 
   /** The machine refused a process. Whether it may be tried again. A pool that is short of workers and has nothing to do holds no event loop. */
@@ -86,7 +86,7 @@ export class Starts {
   /** A process was started. */
   began(): void {
     this.hasRoom();
-    if (this.streak > 0) this.#wait(START_MS);
+    if (this.crashStreak > 0) this.#wait(START_MS);
   }
 
   /** It is ready. */

@@ -1,7 +1,7 @@
 // An iterable or async iterable that jobs come from, read by somebody who may have to stop in the middle: also in the
 // middle of a wait for a value that never comes. It knows nothing of jobs.
 
-import type { Clock } from './host.ts';
+import type { Clock } from '../host.ts';
 
 type AnyIterator<Item> = Iterator<Item, unknown, undefined> | AsyncIterator<Item, unknown, undefined>;
 type Step<Item> = IteratorResult<Item, unknown> | 'closed';
