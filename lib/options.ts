@@ -22,7 +22,7 @@ export interface PoolOptions<Data = any> {
   interruptSignals?: readonly NodeJS.Signals[];
   /**
    * What the first press does: `'terminate'` ends the workers and keeps what was done; `'finish'` lets the
-   * jobs that were given run to their end, gives nothing new, and leaves the ending to a second press; the press after is
+   * jobs that workers have run to their end, sends nothing new, and leaves the ending to a second press; the press after is
    * SIGKILL. Default: `'terminate'`.
    */
   interruptPolicy?: 'terminate' | 'finish';
@@ -36,13 +36,13 @@ export interface PoolOptions<Data = any> {
    */
   jobCapacity?: number;
   /**
-   * While somebody reads, and neither a `join()` nor a `put()` is pending, nothing more is given out while this many
-   * results wait to be read: an integer >= 1. Jobs of `run()` never wait for it. Default: 8192.
+   * While somebody reads, and neither a `join()` nor a `put()` is pending, the pool pauses when this many
+   * results are unread: an integer >= 1. Jobs of `run()` never wait for it. Default: 8192.
    */
   resultCapacity?: number;
   /**
    * Jobs in one message to a worker: an integer >= 1, or `'auto'`, by how long they take, so that a tiny job costs little. With 1,
-   * strictly one at a time, no job of a worker that was shot is ever tried again, and none shares its fate. Default: `'auto'`.
+   * strictly one at a time, no job of a worker that was killed is ever tried again, and none is lost with another. Default: `'auto'`.
    */
   chunkSize?: number | 'auto';
   /**

@@ -80,9 +80,9 @@ export interface PoolReport<Job> {
   exitCode: number;
   submitted: number;
   fulfilled: number;
-  /** Jobs that threw, timed out or were called off, whose worker died, or that could not be sent. */
+  /** Jobs that threw, timed out or were cancelled, whose worker died, or that could not be sent. */
   rejected: number;
-  /** Jobs that were given to a worker and may have started when the pool ended. */
+  /** Jobs that were sent to a worker and may have started when the pool ended. */
   lost: Job[];
   /** Jobs that had certainly not started when the pool ended. */
   pending: Job[];
@@ -106,9 +106,9 @@ export interface PoolStats {
   };
   jobs: {
     submitted: number;
-    /** Not given yet, those of `run()` and `map()` included. */
+    /** Not sent to a worker yet, those of `run()` and `map()` included. */
     waiting: number;
-    /** Sent to a worker; one that was called off counts until its worker lets go of it. */
+    /** Sent to a worker; one that was cancelled counts until its worker lets go of it. */
     given: number;
     fulfilled: number;
     rejected: number;

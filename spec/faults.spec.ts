@@ -30,7 +30,7 @@ const faults: Fault[] = [
   { name: 'sends a message that is not of the protocol', job: { do: 'forge', message: { type: 'results' } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError.*not of the protocol/ },
   { name: 'sends a message that is nothing at all', job: { do: 'forge', message: null }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
   { name: 'sends two of them', job: { do: 'forge', message: 'two', then: 'two' }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
-  { name: 'hands back more jobs than it has', job: { do: 'forge', message: { type: 'given-back', jobs: 99 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError.*more jobs back/ },
+  { name: 'hands back more jobs than it has', job: { do: 'forge', message: { type: 'reclaimed', jobs: 99 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError.*more jobs back/ },
   { name: 'sends a message of no known type', job: { do: 'forge', message: { type: 'toString' } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
   { name: 'sends more of a value than there is', job: { do: 'forge', message: { type: 'piece', bytes: Uint8Array.of(1, 2), total: 1 } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },
   { name: 'sends a piece of nothing', job: { do: 'forge', message: { type: 'piece', bytes: 'none' } }, exitCode: null, signal: 'SIGKILL', cause: /ProtocolError/ },

@@ -450,7 +450,7 @@ describe('a channel', () => {
     const written: number[] = [];
     const dive = (depth: number): void => {
       try {
-        channel.take({ depth, list: deep(28) }, 'value', batch);
+        channel.encode({ depth, list: deep(28) }, 'value', batch);
         written.push(depth);
         dive(depth + 1);
       } catch {
@@ -459,8 +459,8 @@ describe('a channel', () => {
     };
     dive(0);
     assert.ok(written.length > 10);
-    for (let n = 0; n < 3; n++) if ('next' in Object(channel.take({ depth: -1, list: [] }, 'value', batch))) written.push(-1);
-    const segments = new Segments(batch.take());
+    for (let n = 0; n < 3; n++) if ('next' in Object(channel.encode({ depth: -1, list: [] }, 'value', batch))) written.push(-1);
+    const segments = new Segments(batch.finish());
     for (const depth of written) assert.equal(own(segments.read(), 'depth'), depth);
     assert.throws(() => segments.read(), RangeError);
   });

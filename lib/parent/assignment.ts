@@ -170,7 +170,7 @@ export class Assignment<Job> {
   /** Asks for the jobs that have not started. A worker that is busy in a loop hears of it after its job. */
   reclaim(): void {
     this.#isReclaiming = true;
-    void this.#channel.send({ type: 'give-back' });
+    void this.#channel.send({ type: 'reclaim' });
   }
 
   /** The worker has not started the newest so many, and never will. */

@@ -46,7 +46,7 @@ export class Barrier<Job, Value> {
     const callers = ledger.takeCallers();
     if (end.error === null) this.#joined.resolve(report);
     else {
-      for (const caller of callers) caller.overtake(end.error);
+      for (const caller of callers) caller.unfinished(end.error);
       end.error.report = report;
       // Where nobody reads, runs, maps or joins, it is an unhandled rejection: never silence.
       if (wasBeingRead || wasMapped || callers.length > 0) this.#joined.promise.catch(() => {});

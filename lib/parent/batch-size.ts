@@ -1,5 +1,5 @@
 // How many jobs go into one message. A message costs some 20 µs whatever is in it, which is what a tiny job takes a
-// hundred times over: so tiny jobs travel by the thousand, and long ones alone. It knows neither jobs nor workers.
+// hundred times over: so tiny jobs travel by the thousand, and long ones one by one. It knows neither jobs nor workers.
 //
 //  jobs in a message
 //   1024 |            ____________             as measured: some 5 ms' worth, and at most 1024
@@ -13,8 +13,8 @@
 
 /** What a message should be worth. */
 const MESSAGE_MS = 5;
-/** Jobs that take longer travel alone. */
-const ALONE_ABOVE_MS = 2;
+/** Jobs that take longer travel one by one. */
+const SINGLE_ABOVE_MS = 2;
 /** A second message is under way to a worker while jobs take less than this: it never waits for the parent then. */
 const SECOND_MESSAGE_BELOW_MS = 4;
 /** Measured: twice as many gain nothing, and cost memory and time at the end. */
@@ -23,7 +23,7 @@ const MOST_JOBS = 1024;
 const MORE_SHARES = 8;
 /** So many jobs go one by one first: where there are few, which of them was lost or killed its worker is known exactly. */
 const FIRST_JOBS = 64;
-/** A message counts as no more than so many times the mean, and this much: one long job must not make a thousand tiny ones travel alone. */
+/** A message counts as no more than so many times the mean, and this much: one long job must not make a thousand tiny ones travel one by one. */
 const SURPRISE_FACTOR = 8;
 const SURPRISE_MS = 0.1;
 
@@ -45,7 +45,7 @@ export class BatchSize {
     else this.#meanMs += (Math.min(meanMs, this.#meanMs * SURPRISE_FACTOR + SURPRISE_MS) - this.#meanMs) / 4;
     this.#observed += jobs;
     if (this.#observed < FIRST_JOBS) return;
-    const wanted = this.#meanMs > ALONE_ABOVE_MS ? 1 : Math.round(MESSAGE_MS / this.#meanMs);
+    const wanted = this.#meanMs > SINGLE_ABOVE_MS ? 1 : Math.round(MESSAGE_MS / this.#meanMs);
     this.#learned = Math.min(wanted, this.#learned * 2, MOST_JOBS);
   }
 

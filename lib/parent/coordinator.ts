@@ -23,7 +23,7 @@ import type { MapHost } from './map.ts';
 import { Shutdown } from './shutdown.ts';
 import { onInterrupt } from './signals.ts';
 import type { WorkerHandle } from './worker-handle.ts';
-import type { Remains } from './worker-owner.ts';
+import type { Departure } from './worker-owner.ts';
 import { Workforce } from './workforce.ts';
 import type { WorkforceOwner } from './workforce.ts';
 
@@ -76,7 +76,7 @@ export class Coordinator<Job, Value> {
   call(job: Job, caller: Caller, { timeoutMs, isCancellable }: { timeoutMs: number | undefined; isCancellable: boolean }): ((reason: unknown) => void) | undefined {
     const { end } = this.shutdown;
     if (end !== undefined) {
-      caller.overtake(end.error ?? new JobLostError('pending', end.outcome));
+      caller.unfinished(end.error ?? new JobLostError('pending', end.outcome));
       return () => {};
     }
     if (this.jobs.queue.closed) return undefined;
@@ -154,11 +154,11 @@ export class Coordinator<Job, Value> {
         },
       },
       timedOut: (worker, record, isolated) => worker.assignment.cancel(record, this.jobs.timedOut(record, isolated)),
-      gone: (worker, remains) => this.#workerGone(worker, remains),
+      gone: (worker, departure) => this.#workerGone(worker, departure),
     };
   }
 
-  #workerGone(worker: WorkerHandle<Job>, { cause, report, ...leftovers }: Remains<Job>): void {
+  #workerGone(worker: WorkerHandle<Job>, { cause, report, ...leftovers }: Departure<Job>): void {
     const mayHaveStarted = leftovers.started.length + leftovers.suspects.length > 0;
     this.#workforce.forget(worker, report);
     this.jobs.workerGone(leftovers, { cause, report, isTerminating: this.shutdown.state === 'terminating' });
@@ -197,7 +197,7 @@ export class Coordinator<Job, Value> {
     const isWorkOver = isFinishing || (closed && this.jobs.waiting === 0 && !this.#dispatcher.mayReclaim);
     if (isWorkOver) for (const worker of workers) worker.endOfJobs(isFinishing || unsettled === 0);
     const isOver = end !== undefined || (closed && unsettled === 0);
-    if (isOver && isNew) this.#advanceSoon(); // a press that ended it may still be heard here, too
+    if (isOver && isNew) this.#advanceSoon(); // the press that ended it may still arrive here, too
     else if (isOver && workers.size === 0) {
       this.#holdEventLoop(true);
       this.#workforce.guard.end(() => this.#gone());

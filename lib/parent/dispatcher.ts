@@ -68,7 +68,7 @@ export class Dispatcher<Job, Value> {
     return false;
   }
 
-  /** Where a worker is idle, or may be started, and nothing waits, others may have jobs behind one that takes long: reclaims them, some time after these were last heard. */
+  /** Where a worker is idle, or may be started, and nothing waits, others may have jobs behind one that takes long: reclaims them, 20 ms after their last message. */
   rebalance(): void {
     if (this.#rebalanceTimer !== undefined || this.#jobs.waiting > 0) return;
     const workers = [...this.#workers];
@@ -111,7 +111,7 @@ export class Dispatcher<Job, Value> {
       return;
     }
     const sent = worker.send(take);
-    if (events.jobGiven.hasSubscribers) for (const { id, isolated } of sent) events.jobGiven.publish({ pool: this.#pool, id, attempt: isolated?.attempt ?? 1, pid: worker.pid });
+    if (events.jobDispatched.hasSubscribers) for (const { id, isolated } of sent) events.jobDispatched.publish({ pool: this.#pool, id, attempt: isolated?.attempt ?? 1, pid: worker.pid });
   }
 
   /**

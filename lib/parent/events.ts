@@ -5,7 +5,7 @@
 // | `drainpool:job:given`        | a job is sent to a worker                   | `id`, `attempt`, `pid`                            |
 // | `drainpool:job:settled`      | it has its result                           | `id`, `status`, `pid` (null if no worker had it)  |
 // | `drainpool:worker:started`   | a process was started                       | `pid`, `isReplacement`                            |
-// | `drainpool:worker:ready`     | it may be given jobs                        | `pid`                                             |
+// | `drainpool:worker:ready`     | it may be sent jobs                        | `pid`                                             |
 // | `drainpool:worker:left`      | it is gone                                  | `pid`, `exitCode`, `signal`, `jobs`, `error`      |
 // | `drainpool:pool:interrupted` | Ctrl-C, a signal, an abort, `interrupt()`   | `signal` (null for the last two)                  |
 // | `drainpool:pool:terminating` | each of the three steps, for each worker    | `step` ('stop', 'SIGTERM', 'SIGKILL'), `pid`      |
@@ -14,7 +14,7 @@
 import { channel } from 'node:diagnostics_channel';
 
 export const events = {
-  jobGiven: channel('drainpool:job:given'),
+  jobDispatched: channel('drainpool:job:given'),
   jobSettled: channel('drainpool:job:settled'),
   workerStarted: channel('drainpool:worker:started'),
   workerReady: channel('drainpool:worker:ready'),

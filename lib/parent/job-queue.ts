@@ -46,7 +46,7 @@ export class JobQueue<Job, Entry extends object = object> {
     this.#sink = sink;
   }
 
-  /** How many jobs wait: put, and not yet given to a worker. */
+  /** How many jobs wait: put, and not yet sent to a worker. */
   get size(): number {
     return this.#waiting.size;
   }
@@ -59,7 +59,7 @@ export class JobQueue<Job, Entry extends object = object> {
   /**
    * Puts a job in. Resolves to `true`, at once while at most `jobCapacity` jobs wait, else when no more than
    * that do; to `false`, without taking the job, once the pool was interrupted or terminated or has failed. The job is
-   * cloned when it is given to a worker, not now: leave it unchanged until then.
+   * cloned when it is sent to a worker, not now: leave it unchanged until then.
    *
    * @throws PoolClosedError (as a rejection) after `close()`.
    */

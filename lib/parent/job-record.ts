@@ -14,7 +14,7 @@ export interface Caller {
   readonly isGone?: boolean;
   settle(outcome: Settled): void;
   /** The pool ended over the job. */
-  overtake(error: JobLostError | WorkerStartError): void;
+  unfinished(error: JobLostError | WorkerStartError): void;
 }
 
 export interface JobRecord<Job = unknown> {

@@ -54,7 +54,7 @@ export class JobSender<Job> {
       if (record === undefined) break;
       try {
         const before = batch.bytes;
-        const wire = this.#channel.take(record.job, 'job', batch);
+        const wire = this.#channel.encode(record.job, 'job', batch);
         bytes += batch.bytes - before + sizeOf(wire);
         jobs.push(wire);
         record.pid = pid; // one that cannot be sent has had no worker
@@ -67,7 +67,7 @@ export class JobSender<Job> {
     const [first] = records;
     if (first !== undefined) {
       this.#inFlight.total += records.length;
-      void this.#sendAll({ type: 'jobs', firstId: first.id, attempt: first.isolated?.attempt ?? 1, jobs, segments: batch.take() }, records);
+      void this.#sendAll({ type: 'jobs', firstId: first.id, attempt: first.isolated?.attempt ?? 1, jobs, segments: batch.finish() }, records);
     }
     return records;
   }
@@ -103,7 +103,7 @@ export class JobSender<Job> {
     this.#leaving++;
     void this.#channel.send(message).then(hasLeft => {
       this.#leaving--;
-      if (!hasLeft) this.#inFlight.notSent(records); // its end will be heard soon
+      if (!hasLeft) this.#inFlight.notSent(records); // it is dead: its exit follows
     });
   }
 

@@ -47,7 +47,7 @@ export class Ledger<Job> {
       const outcome = record.isolated?.isSuspect === true ? 'lost' : wanted;
       record.state = 'over';
       lists[outcome].push(record); // not `push(...)`: a call takes some 100,000 arguments
-      if (error === null) record.caller?.overtake(new JobLostError(outcome, how));
+      if (error === null) record.caller?.unfinished(new JobLostError(outcome, how));
     }
   }
 

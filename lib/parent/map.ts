@@ -127,7 +127,7 @@ export class OrderedMap<Job, Value> implements AsyncIterableIterator<Value, void
         slot.outcome = outcome;
         if (this.#slots.peek() === slot) this.#serve();
       },
-      overtake: () => {},
+      unfinished: () => {},
     };
     const call = this.#host.call(job, slot);
     if (call === undefined) throw new PoolClosedError();

@@ -20,7 +20,7 @@
 //   to those that do not answer, SIGKILL to those that are not gone in time; it reads results all the while;
 // - is done when no worker is left: then, and only then, `join()` resolves.
 // A worker
-// - runs its jobs in order, and leaves when it has read its sentinel or heard `stop` (see program.ts).
+// - runs its jobs in order, and leaves when it has read its sentinel or `stop` (see worker/program.ts).
 
 import { JobLostError, PoolClosedError, PoolInterruptedError } from '../errors.ts';
 import type { Host } from '../host.ts';
@@ -101,7 +101,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
         if (outcome.status === 'rejected') reject(outcome.reason);
         else resolve(promised(outcome.value));
       },
-      overtake: error => {
+      unfinished: error => {
         ignoreAbort();
         if (error instanceof JobLostError) promise.catch(() => {}); // a Ctrl-C is no unhandled rejection
         reject(error);

@@ -8,7 +8,7 @@ import type { Deferred } from './fifo.ts';
  * The results that wait for a reader, in the order in which workers finished.
  *
  * **Every result goes to one reader**, whoever asks first; leaving a `for await` only stops reading.
- * **It ends when every worker has said its last word**; on a failed pool it gives what was done and then throws the error.
+ * **It ends when every worker is gone**; on a failed pool it gives what was done and then throws the error.
  */
 export class ResultQueue<Job, Value> implements AsyncIterable<Result<Job, Value>, void, undefined> {
   readonly #waiting = new Fifo<Result<Job, Value>>();

@@ -18,7 +18,7 @@ import { deadline } from './deadline.ts';
 import { events } from './events.ts';
 import type { End } from './ledger.ts';
 
-/** Step 2 of terminate comes when nothing was heard for this long: a loaded machine answers late, one worker after another. */
+/** Step 2 of terminate comes when no worker has sent anything for this long: a loaded machine answers late, one worker after another. */
 const SILENCE_MS = 50;
 /** Step 2 of terminate comes at the latest this long after step 1. */
 const ANSWER_MS = 500;
@@ -70,7 +70,7 @@ export class Shutdown {
 
   /** A signal of the interrupt signals: takes the next step from where the pool is, however it came there. */
   press(signal: NodeJS.Signals): void {
-    // A listener of the program heard the same press first, and interrupted the pool.
+    // A listener of the program was called for the same press first, and interrupted the pool.
     if (this.isNew) this.end = this.end?.outcome === 'interrupted' ? { ...this.end, signal } : this.end;
     else if (this.state === 'running') this.interrupt(signal);
     else if (this.state === 'finishing') this.#terminate(this.#settings.graceMs);

@@ -65,7 +65,7 @@ export class WorkerHandle<Job> {
     this.assignment = new Assignment(host, settings, this.#channel, { worker: this, owner });
     this.#channel.receive(parseToParent, message => this.#received(message));
     this.#child.listen(() => this.#graceMs);
-    void this.#init(module.href, this.#channel.stage(module.workerData));
+    void this.#init(module.href, this.#channel.encodePacked(module.workerData));
   }
 
   // ---- What it is
@@ -243,7 +243,7 @@ export class WorkerHandle<Job> {
         this.#looked();
         this.assignment.judge();
         break;
-      case 'given-back':
+      case 'reclaimed':
         this.assignment.handedBack(message.jobs);
         this.#looked();
         break;

@@ -5,8 +5,8 @@ import type { FailedMessage } from '../wire/protocol.ts';
 import type { AssignmentOwner } from './assignment.ts';
 import type { Leftovers } from './in-flight.ts';
 
-/** What a worker left behind when it went. */
-export interface Remains<Job> extends Leftovers<Job> {
+/** A worker is gone: why, and with which jobs. */
+export interface Departure<Job> extends Leftovers<Job> {
   /** Why it went, if it or its channel said so. */
   cause: unknown;
   /** What the report says of it; its pid is 0 if it could not even be started. */
@@ -21,5 +21,5 @@ export interface WorkerOwner<Job> extends AssignmentOwner<Job> {
   idled(): void;
   /** It is told to end, by one of the three steps. */
   ended(step: 'stop' | 'SIGTERM' | 'SIGKILL', pid: number): void;
-  gone(remains: Remains<Job>): void;
+  gone(departure: Departure<Job>): void;
 }

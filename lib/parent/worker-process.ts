@@ -38,7 +38,7 @@ export class WorkerProcess {
     child.on('error', error => this.#neverStarted(error));
   }
 
-  /** Its channel has its listener: from here on its end is heard, behind what it said. */
+  /** Its channel has its listener: from here on it is told when the process has exited and the channel is at its end. */
   listen(graceMs: () => number): void {
     this.#child.on('exit', (exitCode, signal) => this.#exited({ exitCode, signal }, graceMs()));
     this.#child.on('disconnect', () => this.#disconnected());

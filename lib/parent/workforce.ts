@@ -12,7 +12,7 @@ import type { Isolated, JobRecord } from './job-record.ts';
 import { OrphanGuard } from './orphan-guard.ts';
 import { Starts } from './starts.ts';
 import { WorkerHandle } from './worker-handle.ts';
-import type { Remains, WorkerOwner } from './worker-owner.ts';
+import type { Departure, WorkerOwner } from './worker-owner.ts';
 
 /** A worker that has a job and has said nothing for so long is at work. */
 const AT_WORK_MS = 20;
@@ -24,7 +24,7 @@ export interface WorkforceOwner<Job> {
   readonly jobs: Omit<WorkerOwner<Job>, 'ready' | 'failed' | 'idled' | 'timedOut' | 'gone'>;
   /** A job took longer than it may. */
   timedOut(worker: WorkerHandle<Job>, record: JobRecord<Job>, isolated: Isolated): void;
-  gone(worker: WorkerHandle<Job>, remains: Remains<Job>): void;
+  gone(worker: WorkerHandle<Job>, departure: Departure<Job>): void;
   /** Another start may be possible. */
   advance(): void;
   /** The pool cannot go on. */
@@ -54,7 +54,7 @@ export class Workforce<Job> {
     this.starts = new Starts(host, settings.interruptSignals, () => owner.advance());
   }
 
-  /** One worker a turn of the event loop, as a fork takes milliseconds: a Ctrl-C is heard between two of them. */
+  /** One worker a turn of the event loop, as a fork takes milliseconds: a Ctrl-C is received between two of them. */
   start(wanted: () => number): void {
     if (this.#isStarting || this.workers.size >= this.#settings.workers || this.starts.arePaused || wanted() <= 0) return;
     this.#start();
@@ -83,7 +83,7 @@ export class Workforce<Job> {
             if (worker.activity === 'idle' && staying > this.#settings.minWorkers) worker.endOfJobs();
           },
           timedOut: (record, isolated) => this.#owner.timedOut(worker, record, isolated),
-          gone: remains => this.#owner.gone(worker, remains),
+          gone: departure => this.#owner.gone(worker, departure),
         },
       });
       this.workers.add(worker);

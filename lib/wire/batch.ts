@@ -14,7 +14,7 @@ export type Plain = typeof NEXT;
 
 /** The plain values of one message, each written at the moment that it is given. */
 export class Batch {
-  /** Roughly how much was written since the last `take`. */
+  /** Roughly how much was written since the last `finish`. */
   bytes = 0;
   /** For one value after the other. */
   readonly snapshot = new Snapshot();
@@ -35,7 +35,7 @@ export class Batch {
   }
 
   /** The segments so far. */
-  take(): Segment[] {
+  finish(): Segment[] {
     const segments = this.#segments.map(({ count, serializer }) => ({ count, bytes: serializer.releaseBuffer() }));
     this.#segments = [];
     this.#open = undefined;

@@ -1,4 +1,4 @@
-// One end of the channel between parent and worker, which is Node's own: messages under a brand, a send that
+// One end of the channel between parent and worker, which is Node's own: messages under a token, a send that
 // resolves when the message has left the process, and how a value becomes bytes. It knows neither what the messages mean nor who is
 // on the other side.
 //
@@ -28,7 +28,7 @@ const NO_BYTES = new Uint8Array(0);
  * What marks a message as the pool's: without it a message is the user's own. There is one for each direction, as a
  * worker module may listen to what the parent sends, and must not learn what its own process sends.
  */
-export interface Brands {
+export interface Tokens {
   incoming: string;
   outgoing: string;
 }
@@ -36,7 +36,7 @@ export interface Brands {
 export class Channel<In extends { type: string }, Out extends { type: string }> {
   readonly #endpoint: Endpoint;
   readonly #send: NonNullable<Endpoint['send']>;
-  readonly #brands: Brands;
+  readonly #tokens: Tokens;
   readonly #sizes: Sizes;
   /** Large values that must be sent before the next message may be. */
   #staged: Uint8Array[] = [];
@@ -48,18 +48,18 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
   /** The one that comes in pieces: so many of its bytes are here. */
   #arriving: { value: Uint8Array | undefined; bytes: number } | undefined;
 
-  constructor(endpoint: Endpoint, brands: Brands, sizes: Sizes) {
+  constructor(endpoint: Endpoint, tokens: Tokens, sizes: Sizes) {
     if (endpoint.send === undefined) throw new TypeError('Cannot open a channel as this process has none: workers are started by a ProcessPool');
     this.#endpoint = endpoint;
     this.#send = endpoint.send.bind(endpoint);
-    this.#brands = brands;
+    this.#tokens = tokens;
     this.#sizes = sizes;
   }
 
   /** Calls back with every message of the pool, pieces included; with undefined for one that the parser refuses. */
   receive(parse: (message: unknown) => In | PieceMessage | undefined, callback: (message: In | PieceMessage | undefined) => void): void {
     this.#endpoint.on('message', envelope => {
-      if (!Array.isArray(envelope) || envelope[0] !== this.#brands.incoming) return;
+      if (!Array.isArray(envelope) || envelope[0] !== this.#tokens.incoming) return;
       const message = parse(envelope[1]);
       callback(isPiece(message) && !this.#keep(message) ? undefined : message);
     });
@@ -71,15 +71,15 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
    *
    * @throws what `pack` throws.
    */
-  take(value: unknown, name: string, batch?: Batch): Wire {
+  encode(value: unknown, name: string, batch?: Batch): Wire {
     if (typeof value === 'number') return value; // a tiny job is done in half a microsecond: each look at it counts
-    if (!isView(value) || !isTypedArray(value) || value.byteLength <= this.#sizes.ahead || !this.#maySendWhole(value)) return this.stage(pack(value, name, batch));
+    if (!isView(value) || !isTypedArray(value) || value.byteLength <= this.#sizes.ahead || !this.#maySendWhole(value)) return this.encodePacked(pack(value, name, batch));
     this.#sendWhole(value);
     return { next: 'view' };
   }
 
   /** The same for what `pack` made of a value. */
-  stage(packed: Packed | Plain): Wire {
+  encodePacked(packed: Packed | Plain): Wire {
     if (!(packed instanceof Uint8Array) || packed.length <= this.#sizes.ahead) return packed;
     if (this.#maySendWhole(packed)) this.#sendWhole(packed);
     else this.#staged.push(packed);
@@ -94,7 +94,7 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
     const total = bytes.byteLength;
     if (total > this.#sizes.announced) void this.#write({ type: 'piece', bytes: NO_BYTES, total });
     let left = (): void => {};
-    this.#send([this.#brands.outgoing, { type: 'piece', bytes, total }], undefined, undefined, () => left());
+    this.#send([this.#tokens.outgoing, { type: 'piece', bytes, total }], undefined, undefined, () => left());
     const whole = new Promise<void>(resolve => { left = resolve; });
     this.#whole = whole;
     void whole.then(() => { if (this.#whole === whole) this.#whole = undefined; });
@@ -181,13 +181,13 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
   }
 
   /** Instead of reading it. */
-  drop(wire: Wire): void {
+  discard(wire: Wire): void {
     if (typeof wire === 'object' && wire !== null && 'next' in wire && wire.next !== 'plain') this.#arrived.shift();
   }
 
   #write(message: Out | PieceMessage): Promise<boolean> {
     return new Promise(resolve => {
-      this.#send([this.#brands.outgoing, message], undefined, undefined, error => resolve(error === null));
+      this.#send([this.#tokens.outgoing, message], undefined, undefined, error => resolve(error === null));
     });
   }
 }

@@ -41,10 +41,10 @@ export interface JobsMessage {
 
 /**
  * `end-of-jobs` is the sentinel: after the jobs before it there are no more, each worker gets one. `stop`: leave; hand back what has not
- * started, send what is done, clean up. `give-back`: hand back what has not started, as other workers are idle.
+ * started, send what is done, clean up. `reclaim`: hand back what has not started, as other workers are idle.
  */
 export interface OrderMessage {
-  type: 'end-of-jobs' | 'stop' | 'give-back';
+  type: 'end-of-jobs' | 'stop' | 'reclaim';
 }
 
 /** Give up the job that runs, if it still is the one with this id: its signal aborts for this reason. */
@@ -72,7 +72,7 @@ export interface FailedMessage {
 /** A bare wire value is the value that the work function returned. `value` is one put by a loop, `done` says that its job is over. */
 export type JobOutcome = Wire | { rejected: Wire } | { value: Wire; id: number } | { done: true };
 
-/** What became of the oldest jobs that were given and not answered yet, in their order. */
+/** What became of the oldest jobs that were sent and not answered yet, in their order. */
 export interface ResultsMessage {
   type: 'results';
   outcomes: JobOutcome[];
@@ -97,9 +97,9 @@ export interface StoppingMessage {
   started: number;
 }
 
-/** The answer to `give-back`: the last so many jobs that were given have not started, and never will here. */
-export interface GivenBackMessage {
-  type: 'given-back';
+/** The answer to `reclaim`: the newest so many jobs that were sent have not started, and never will here. */
+export interface ReclaimedMessage {
+  type: 'reclaimed';
   jobs: number;
 }
 
@@ -118,7 +118,7 @@ export interface EndOfResultsMessage {
   error: Wire;
 }
 
-export type ToParent = ReadyMessage | FailedMessage | ResultsMessage | GivenBackMessage | SentinelReadMessage | StoppingMessage | ExitingMessage | EndOfResultsMessage;
+export type ToParent = ReadyMessage | FailedMessage | ResultsMessage | ReclaimedMessage | SentinelReadMessage | StoppingMessage | ExitingMessage | EndOfResultsMessage;
 
 /** Under this symbol a worker's global holds the href of its module. Not an environment variable: a job's own child programs would inherit it. */
 const WORKER_MARK = Symbol.for('drainpool.worker');
@@ -163,7 +163,7 @@ const toWorker: Record<ToWorker['type'], (message: Fields) => boolean> = {
   jobs: message => isCount(message['firstId']) && isCount(message['attempt']) && Array.isArray(message['jobs']) && message['jobs'].every(isWire) && areSegments(message['segments']),
   'end-of-jobs': () => true,
   stop: () => true,
-  'give-back': () => true,
+  'reclaim': () => true,
   cancel: message => isCount(message['id']) && isWire(message['reason']),
 };
 
@@ -171,7 +171,7 @@ const toParent: Record<ToParent['type'], (message: Fields) => boolean> = {
   ready: message => message['kind'] === 'function' || message['kind'] === 'loop',
   failed: message => (message['during'] === 'import' || message['during'] === 'exports' || message['during'] === 'setup') && isWire(message['reason']),
   results: message => Array.isArray(message['outcomes']) && message['outcomes'].every(isJobOutcome) && areSegments(message['segments']) && typeof message['elapsedMs'] === 'number' && typeof message['memoryBytes'] === 'number',
-  'given-back': message => isCount(message['jobs']),
+  'reclaimed': message => isCount(message['jobs']),
   'sentinel-read': () => true,
   stopping: message => isCount(message['started']),
   exiting: message => isCount(message['started']) && typeof message['failed'] === 'boolean' && isWire(message['error']),

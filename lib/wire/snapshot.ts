@@ -65,7 +65,7 @@ export class Snapshot {
   }
 
   /** @throws Refusal */
-  take(value: unknown): unknown {
+  copy(value: unknown): unknown {
     const copy = this.#copy(value, 0);
     for (const { value, copy, depth } of this.#later) { // it grows meanwhile
       this.isLater = true;

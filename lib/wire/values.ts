@@ -31,7 +31,7 @@ export function pack(value: unknown, name: string, batch?: Batch): Packed | Plai
   const snapshot = batch?.snapshot ?? new Snapshot();
   try {
     if (Object.getPrototypeOf(value) !== Object.prototype && isError(value)) return new ErrorPacker(value, name).pack();
-    const copy = snapshot.take(value);
+    const copy = snapshot.copy(value);
     const packed = batch?.add(copy) ?? serialize(copy);
     snapshot.clear();
     return packed;
@@ -50,7 +50,7 @@ export function packReason(reason: unknown): Packed {
   try {
     if (isPrimitive(reason) || isError(reason)) return pack(reason, 'reason');
     const notCloned: string[] = [];
-    const value = new Snapshot(notCloned, 'reason').take(reason);
+    const value = new Snapshot(notCloned, 'reason').copy(reason);
     return notCloned.length === 0 ? serialize(value) : tagged(NOTED_TAG, { value, notCloned });
   } catch (error) {
     try {

@@ -75,7 +75,7 @@ export class Inbox {
     return this.#position === 0;
   }
 
-  /** Whether the next job is this one, which came alone. */
+  /** Whether the next job is this one, which is isolated. */
   isNext(id: number): boolean {
     return this.#received[0]?.message.firstId === id;
   }
@@ -85,7 +85,7 @@ export class Inbox {
     let count = -this.#position;
     for (const { message: { jobs } } of this.#received) {
       count += jobs.length;
-      for (const wire of jobs.slice(this.#position)) this.#channel.drop(wire);
+      for (const wire of jobs.slice(this.#position)) this.#channel.discard(wire);
       this.#position = 0;
     }
     this.#received.length = 0;

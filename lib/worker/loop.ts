@@ -65,7 +65,7 @@ export class LoopRunner {
   async #next(): Promise<IteratorResult<unknown, undefined>> {
     this.#hasAsked = true;
     this.#finish();
-    if (this.#hasPut) await this.#outbox.flush(); // shot between a value and this word, the job would be tried again, and put it twice
+    if (this.#hasPut) await this.#outbox.flush(); // killed between a value and this message, its job would be tried again, and put it twice
     this.#hasPut = false;
     for (;;) {
       do {

@@ -85,7 +85,7 @@ export class Outbox {
   /** A loop's value: it ends no job. Resolves when it has left. */
   put(value: unknown, id: number): Promise<void> {
     if (!isSmall(value)) this.raiseShield();
-    this.#outcomes.push({ value: this.#channel.take(value, 'value'), id });
+    this.#outcomes.push({ value: this.#channel.encode(value, 'value'), id });
     return this.flush();
   }
 
@@ -94,7 +94,7 @@ export class Outbox {
     if (isView(value) || (isLast && !isSmall(value))) this.raiseShield();
     const { bytes } = this.#batch;
     try {
-      const wire = this.#channel.take(value, 'value', this.#batch);
+      const wire = this.#channel.encode(value, 'value', this.#batch);
       this.#unsentBytes += this.#batch.bytes - bytes;
       return wire;
     } catch (error) {
@@ -103,7 +103,7 @@ export class Outbox {
   }
 
   rejected(reason: unknown): JobOutcome {
-    return { rejected: this.#channel.stage(packReason(reason)) };
+    return { rejected: this.#channel.encodePacked(packReason(reason)) };
   }
 
   /** Sends what is there, after what is already being sent. Resolves when it has left the process. */
@@ -154,7 +154,7 @@ export class Outbox {
     const message: ResultsMessage = {
       type: 'results',
       outcomes: this.#outcomes,
-      segments: this.#batch.take(),
+      segments: this.#batch.finish(),
       elapsedMs: this.#workedMs,
       memoryBytes: this.tellsMemory ? this.#host.memoryBytes() : 0,
     };

@@ -107,8 +107,8 @@ class Program implements Running {
       case 'stop':
         this.#stop();
         break;
-      case 'give-back':
-        void this.#channel.send({ type: 'given-back', jobs: this.#inbox.drop() });
+      case 'reclaim':
+        void this.#channel.send({ type: 'reclaimed', jobs: this.#inbox.drop() });
         break;
       case 'cancel':
         this.#cancel(message);
@@ -140,7 +140,7 @@ class Program implements Running {
   }
 
   async #fail(during: 'import' | 'exports' | 'setup', reason: unknown): Promise<void> {
-    const failure = this.#channel.stage(packReason(reason));
+    const failure = this.#channel.encodePacked(packReason(reason));
     await this.#channel.sendLarge();
     await this.#channel.send({ type: 'failed', during, reason: failure });
     this.#state = 'left';
@@ -179,7 +179,7 @@ class Program implements Running {
     const reason = this.#channel.readReason(packed);
     if (this.isStopping) return;
     const job = this.current;
-    if (this.#inbox.isNext(id)) { // it came alone, and has not started
+    if (this.#inbox.isNext(id)) { // it is isolated, and has not started
       this.#inbox.drop();
       this.#outbox.started++;
       this.#outbox.settle({ rejected: undefined });
@@ -218,7 +218,7 @@ class Program implements Running {
       this.#thrown = { error };
     }
     const thrown = this.#thrown;
-    const error = thrown === undefined ? undefined : this.#channel.stage(packReason(thrown.error));
+    const error = thrown === undefined ? undefined : this.#channel.encodePacked(packReason(thrown.error));
     await this.#channel.sendLarge();
     await this.#channel.send({ type: 'end-of-results', failed: thrown !== undefined, error });
     this.#state = 'left';

@@ -336,7 +336,7 @@ export class Books {
       worker.wasReady = true;
       this.#pausedUntilMs = 0;
     }
-    if (message.type === 'given-back' && 'jobs' in message) for (let count = Number(message.jobs); count > 0; count--) {
+    if (message.type === 'reclaimed' && 'jobs' in message) for (let count = Number(message.jobs); count > 0; count--) {
       worker.given.at(-1)?.pop();
       if (worker.given.at(-1)?.length === 0) worker.given.pop();
     }

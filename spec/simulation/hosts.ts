@@ -79,6 +79,9 @@ export class SimWorker {
   /** It was told to give up a job. */
   wasCancelled = false;
   deathSignal: NodeJS.Signals | null | undefined;
+  /** When it was stopped last, and when the pool sent it SIGTERM. */
+  stoppedMs = Infinity;
+  termMs = Infinity;
   /** It came to its end by the protocol. */
   leftByItself = false;
   /** A job of it computes for ever. */
@@ -228,7 +231,11 @@ export class SimWorker {
     machine.say(this.name, () => `gets ${signal}`);
     if (signal === 'SIGKILL') return this.die(null, signal);
     if (signal === 'SIGCONT') return this.proceed();
-    if (signal === 'SIGSTOP') { actor.isStopped = true; return; }
+    if (signal === 'SIGSTOP') {
+      actor.isStopped = true;
+      this.stoppedMs = machine.nowMs;
+      return;
+    }
     if (actor.isStopped) { this.#pending.push(signal); return; }
     const hasBooted = machine.nowMs >= this.#bootedMs;
     if (signal === 'SIGTERM') {
@@ -361,6 +368,9 @@ export class SimHost {
       kill: signal => {
         if (worker.isExitKnown) this.#world.machine.fail(`${worker.name} gets ${signal}, and its pid may be another's: it has exited`);
         this.onKill(worker, signal);
+        const { machine } = this.#world;
+        if (signal === 'SIGTERM') worker.termMs = Math.min(worker.termMs, machine.nowMs);
+        if (signal === 'SIGKILL' && worker.actor.isStopped && worker.stoppedMs <= worker.termMs && worker.termMs < machine.nowMs) machine.fail(`${worker.name} is stopped, got SIGTERM, and was not continued to die of it`);
         worker.signal(signal);
       },
       closeChannel: () => worker.toParent.abandon(() => this.#world.channelEnded(worker)),
