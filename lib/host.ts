@@ -90,7 +90,7 @@ export interface Host extends Clock {
 }
 
 /** The machine as the program in a worker sees it. */
-export interface WorkerHost extends Pick<Clock, 'now' | 'setTimeout' | 'setImmediate'> {
+export interface WorkerHost extends Pick<Clock, 'now' | 'setTimeout' | 'setImmediate'>, Pick<Host, 'assert'> {
   readonly endpoint: Endpoint;
   readonly sizes: Sizes;
   readonly tokens: { incoming: string; outgoing: string };

@@ -77,6 +77,7 @@ const host: WorkerHost = {
   memoryBytes: () => process.memoryUsage.rss(),
   outputWritten,
   exit,
+  assert: () => {},
 };
 
 /** Node's exit forgets what jobs wrote to pipes. Only where something is under way, as a look opens stdout and stderr. */

@@ -19,6 +19,7 @@ import { words } from './support/words.ts';
 const noValue = Uint8Array.of(255, 15, 99);
 const notOfTheProtocol = dies('SIGKILL', /ProtocolError.*sent one that is not of the protocol/);
 const unreadable = dies('SIGKILL', /ProtocolError.*sent .*cannot be read/);
+const outOfPlace = dies('SIGKILL', /ProtocolError.*sent '.*' when it was ready/);
 
 const said: Row[] = [
   { fault: 'says foreign words', job: { fault: 'say foreign words' }, expected: stays },
@@ -29,8 +30,8 @@ const said: Row[] = [
   { fault: 'forges a name of Object.prototype', job: { forge: { type: 'hasOwnProperty' } }, expected: notOfTheProtocol },
   { fault: 'forges an array', job: { forge: [['results']] }, expected: notOfTheProtocol },
   { fault: 'forges a count that is none', job: { forge: { type: 'stopping', started: 0.5 } }, expected: notOfTheProtocol },
-  { fault: 'forges the end of its results', job: { forge: { type: 'end-of-results', failed: true, error: noValue } }, expected: unreadable },
-  { fault: 'forges a failed start with a reason that is none', job: { forge: { type: 'failed', during: 'setup', reason: noValue } }, expected: unreadable },
+  { fault: 'forges the end of its results', job: { forge: { type: 'end-of-results', failed: true, error: noValue } }, expected: outOfPlace },
+  { fault: 'forges a failed start with a reason that is none', job: { forge: { type: 'failed', during: 'setup', reason: noValue } }, expected: outOfPlace },
   { fault: 'forges a last word with an error that is none', job: { forge: { type: 'exiting', started: 1, failed: true, error: noValue } }, expected: unreadable },
   { fault: 'leaves half a frame behind', job: { fault: 'half a frame' }, expected: exits(3) },
   { fault: 'is killed in the middle of a result of 100 MB', job: { fault: 'killed in the middle of its result' }, expected: dies('SIGKILL') },

@@ -14,7 +14,7 @@ describe('Channel', () => {
   });
 
   it('says so when the program of a worker is started by hand', async () => {
-    const { code, stderr } = await new Program(new URL('../lib/worker/main.js', import.meta.url)).ended;
+    const { code, stderr } = await new Program(new URL('../lib/worker.js', import.meta.url)).ended;
     assert.equal(code, 1);
     assert.match(stderr, /workers are started by a ProcessPool/);
   });

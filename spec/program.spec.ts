@@ -24,6 +24,7 @@ class Hosted {
   constructor(exports: Record<string, unknown>, sizes = SIZES) {
     const on = (event: string, listener: (...args: unknown[]) => void): void => { this.#listeners[event] = listener; };
     const host: WorkerHost = {
+      assert: (isSo, what) => assert.ok(isSo || this.#hasEnded, what),
       now: performance.now.bind(performance),
       setTimeout,
       setImmediate: callback => { setImmediate(() => { if (!this.#hasEnded) callback(); }); },

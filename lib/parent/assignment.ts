@@ -77,7 +77,6 @@ export class Assignment<Job> {
       sent: (records, isLate) => this.#sent(records, isLate),
     });
     this.#limit = new TimeLimit(host, {
-      current: () => this.#inFlight.current,
       receivesLarge: () => this.receivesLarge,
       lastMessageAt: () => worker.lastMessageAt,
       timedOut: record => { if (record.isolated !== null) owner.timedOut(record, record.isolated); },

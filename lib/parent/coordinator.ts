@@ -5,7 +5,7 @@
 //  workforce.ts   starting and replacing workers               shutdown.ts     how it ends, step by step
 //  barrier.ts     who waits for the end
 
-import { JobLostError } from '../errors.ts';
+import { JobLostError, PoolClosedError } from '../errors.ts';
 import type { Host, Timer } from '../host.ts';
 import type { Settings } from '../options.ts';
 import type { PoolStats } from '../types.ts';
@@ -72,17 +72,15 @@ export class Coordinator<Job, Value> {
 
   // ---- What is asked
 
-  /** Takes a job, or tells its caller that the pool has ended. Returns what cancels it; undefined if the queue is closed. */
-  call(job: Job, caller: Caller, { timeoutMs, isCancellable }: { timeoutMs: number | undefined; isCancellable: boolean }): ((reason: unknown) => void) | undefined {
+  /** The record of a job that is called; undefined if the pool has ended, which its caller is told. @throws PoolClosedError if the queue is closed. */
+  admit(job: Job, caller: Caller, { timeoutMs, isCancellable }: { timeoutMs: number | undefined; isCancellable: boolean }): JobRecord<Job> | undefined {
     const { end } = this.shutdown;
     if (end !== undefined) {
       caller.unfinished(end.error ?? new JobLostError('pending', end.outcome));
-      return () => {};
+      return undefined;
     }
-    if (this.jobs.queue.closed) return undefined;
-    const record = this.jobs.admit(job, caller, timeoutMs, isCancellable);
-    this.jobs.call(record);
-    return reason => this.#cancel(record, reason);
+    if (this.jobs.queue.closed) throw new PoolClosedError();
+    return this.jobs.admit(job, caller, timeoutMs, isCancellable);
   }
 
   /** What a map asks of the pool. */
@@ -167,7 +165,7 @@ export class Coordinator<Job, Value> {
   }
 
   /** The `signal` of a `run()` aborted. */
-  #cancel(record: JobRecord<Job>, reason: unknown): void {
+  cancel(record: JobRecord<Job>, reason: unknown): void {
     if (this.jobs.cancel(record, reason)) for (const worker of this.#workforce.workers) worker.assignment.cancel(record, reason);
     this.#advanceSoon();
   }

@@ -125,6 +125,7 @@ export class Jobs<Job, Value> {
   /** The `signal` of a call aborted. Whether a worker has its job, and must hear of it. */
   cancel(record: JobRecord<Job>, reason: unknown): boolean {
     const wasWaiting = record.state === 'waiting';
+    if (wasWaiting) record.pid = null; // no worker has it: that is no progress of theirs
     this.settle(record, 'rejected', reason);
     if (wasWaiting) this.calls.cancelled();
     else if (record.isolated !== null) record.isolated.failure = reason;
@@ -134,6 +135,7 @@ export class Jobs<Job, Value> {
   /** A map was left: what waits is rejected, what is in flight may end. Whether it waited. */
   drop(record: JobRecord<Job>): boolean {
     if (record.state !== 'waiting') return false;
+    record.pid = null;
     this.settle(record, 'rejected', undefined);
     this.calls.cancelled();
     return true;

@@ -110,10 +110,10 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     try {
       const { signal, timeoutMs } = runSettings(options); // its getters have run by then: they may end the pool
       signal?.throwIfAborted();
-      const cancel = this.#coordinator.call(job, caller, { timeoutMs, isCancellable: signal !== undefined });
-      if (cancel === undefined) throw new PoolClosedError();
-      if (signal?.aborted === true) cancel(signal.reason); // somebody who was told of the start of a worker did it
-      else if (signal !== undefined) ignoreAbort = onAbort(signal, () => cancel(signal.reason));
+      const record = this.#coordinator.admit(job, caller, { timeoutMs, isCancellable: signal !== undefined });
+      if (record === undefined) return promise;
+      if (signal !== undefined) ignoreAbort = onAbort(signal, () => this.#coordinator.cancel(record, signal.reason));
+      this.#coordinator.jobs.call(record);
     } catch (error) {
       reject(error);
     }

@@ -14,8 +14,6 @@ const LARGE_SILENCE_MS = 5000;
 const CANCEL_ANSWER_MS = 100;
 
 export interface LimitOwner<Job> {
-  /** The oldest job whose message was sent. */
-  current(): JobRecord<Job> | undefined;
   /** Whether a large value is on its way here, as far as is known. */
   receivesLarge(): boolean;
   lastMessageAt(): number;
@@ -62,7 +60,7 @@ export class TimeLimit<Job> {
     const record = this.#overdue;
     if (record === undefined) return;
     this.#host.setImmediate(() => {
-      if (this.#overdue !== record || this.#owner.current() !== record) return;
+      if (this.#overdue !== record) return;
       this.#overdue = undefined;
       this.#owner.timedOut(record);
     });

@@ -5,8 +5,8 @@
 //  ready      idle, or busy if it has jobs in flight  draining  stopping  dying     –         ready          leaving (1)  –         –
 //  draining   told, behind its jobs: the sentinel     draining  stopping  dying     draining  summing        leaving (1)  finished  –
 //  summing    a loop that has read it                 summing   stopping  dying     –         summing        leaving (1)  –         –
-//  stopping   told to stop                            stopping  stopping  dying     stopping  stopping       leaving      finished  –
-//  dying      sent SIGTERM or SIGKILL                 dying     stopping  dying     dying     dying          leaving      finished  –
+//  stopping   told to stop                            stopping  stopping  stopping  stopping  stopping       leaving      finished  –
+//  dying      sent SIGTERM or SIGKILL, not `stop`     dying     stopping  dying     dying     dying          leaving      finished  –
 //  leaving    cleaning up: it starts nothing more     leaving   leaving   leaving   –         –              –            –         finished
 //  finished   at its end: it has said all             finished  finished  finished  –         –              –            –         –
 //
@@ -23,7 +23,7 @@ export const NEXT: Record<State, Partial<Record<Event, State>>> = {
   ready: { SENTINEL: 'draining', STOP: 'stopping', KILL: 'dying', 'sentinel-read': 'ready', stopping: 'leaving' },
   draining: { SENTINEL: 'draining', STOP: 'stopping', KILL: 'dying', ready: 'draining', 'sentinel-read': 'summing', stopping: 'leaving', failed: 'finished' },
   summing: { SENTINEL: 'summing', STOP: 'stopping', KILL: 'dying', 'sentinel-read': 'summing', stopping: 'leaving' },
-  stopping: { SENTINEL: 'stopping', STOP: 'stopping', KILL: 'dying', ready: 'stopping', 'sentinel-read': 'stopping', stopping: 'leaving', failed: 'finished' },
+  stopping: { SENTINEL: 'stopping', STOP: 'stopping', KILL: 'stopping', ready: 'stopping', 'sentinel-read': 'stopping', stopping: 'leaving', failed: 'finished' },
   dying: { SENTINEL: 'dying', STOP: 'stopping', KILL: 'dying', ready: 'dying', 'sentinel-read': 'dying', stopping: 'leaving', failed: 'finished' },
   leaving: { SENTINEL: 'leaving', STOP: 'leaving', KILL: 'leaving', 'end-of-results': 'finished' },
   finished: { SENTINEL: 'finished', STOP: 'finished', KILL: 'finished' },

@@ -2,18 +2,20 @@
 // sentinel or at `stop`. It knows the protocol, and nothing of the pool; what it needs of its process a host gives it, so that it may
 // exist many times in one process.
 //
-//  state       a value  a rejection  SIGTERM       it goes on to
-//  starting    –        –            ends it       working: `ready` is said; finishing: at `stop`; left: the module cannot be used
-//  working     counts   counts       ends it (1)   finishing: the sentinel, a loop that returns, tampered with; settling: at `stop`;
-//                                                  given up: a job that was cancelled does not let go
-//  settling    counts   no           does nothing  finishing: the job is over; given up: 30 ms later
-//  finishing   counts   no           does nothing  left: what was done has left, `teardown` is over; given up, where it was told to stop
-//  given up    no       no           does nothing  left: the same
-//  left        –        –            does nothing
+//  state      a value  a rejection  SIGTERM       READY    STOP      OVER       STUCK     LATE      UNUSABLE  DONE
+//  starting   –        –            ends it       working  settling  –          –         –         left      –
+//  working    counts   counts       ends it (1)   –        settling  finishing  given up  –         –         –
+//  settling   counts   no           does nothing  –        settling  finishing  –         given up  left      –
+//  finishing  counts   no           does nothing  –        finishing –          –         given up  left      left
+//  given up   no       no           does nothing  –        given up  given up   –         given up  left      left
+//  left       –        –            does nothing  –        left      –          –         left      –         –
 //
-//  (1) but while a large result is under way: see outbox.ts.
+//  READY: the module is set up. STOP: told so; a second one ends the wait for what runs. OVER: the sentinel, a loop that returned, tampered with, or
+//  what ran at `stop` is over. STUCK: a job that was cancelled does not let go. LATE: 30 ms after `stop`. UNUSABLE: the module is. DONE: all results
+//  have left, and `teardown` is over.
+//  (1) but while a large result is under way: see outbox.ts
 //
-// `stopping` is said on the way out of working, once: from there on no job starts, and those that have not are the pool's again.
+// `stopping` is sent on the way out of starting or working, once: from there on no job starts, and those that have not are the pool's again.
 
 import type { WorkerHost } from '../host.ts';
 import { Channel } from '../wire/channel.ts';
@@ -34,6 +36,19 @@ const SETTLE_MS = 30;
 /** How long a job has, after it was cancelled, to settle; then this worker leaves. */
 const SETTLE_CANCELLED_MS = 50;
 
+type State = 'starting' | 'working' | 'settling' | 'finishing' | 'given up' | 'left';
+type Event = 'READY' | 'STOP' | 'OVER' | 'STUCK' | 'LATE' | 'UNUSABLE' | 'DONE';
+
+/** The table above. */
+const NEXT: Record<State, Partial<Record<Event, State>>> = {
+  starting: { READY: 'working', STOP: 'settling', UNUSABLE: 'left' },
+  working: { STOP: 'settling', OVER: 'finishing', STUCK: 'given up' },
+  settling: { STOP: 'settling', OVER: 'finishing', LATE: 'given up', UNUSABLE: 'left' },
+  finishing: { STOP: 'finishing', LATE: 'given up', UNUSABLE: 'left', DONE: 'left' },
+  'given up': { STOP: 'given up', OVER: 'given up', LATE: 'given up', UNUSABLE: 'left', DONE: 'left' },
+  left: { STOP: 'left', LATE: 'left' },
+};
+
 /** Listens from now on: the first message says what to load. @throws TypeError if the process has no channel. */
 export function runProgram(host: WorkerHost): void {
   new Program(host).listen();
@@ -44,7 +59,7 @@ class Program implements Running {
   readonly #channel: Channel<ToWorker, ToParent>;
   readonly #outbox: Outbox;
   readonly #inbox: Inbox;
-  #state: 'starting' | 'working' | 'settling' | 'finishing' | 'given up' | 'left' = 'starting';
+  #state: State = 'starting';
   readonly #beforeFirst = new RunningJob(-1, 0, this);
   current: RunningJob = this.#beforeFirst;
   #loop: LoopRunner | undefined;
@@ -61,6 +76,13 @@ class Program implements Running {
     this.#channel = new Channel(host.endpoint, host.tokens, host.sizes);
     this.#outbox = new Outbox(host, this.#channel);
     this.#inbox = new Inbox(host, this.#channel, this.#outbox);
+  }
+
+  /** Takes the step of the table. */
+  #go(event: Event): void {
+    const next = NEXT[this.#state][event];
+    this.#host.assert(next !== undefined, `${event} has a step from '${this.#state}'`);
+    this.#state = next ?? this.#state;
   }
 
   get isStopping(): boolean {
@@ -132,7 +154,7 @@ class Program implements Running {
     }
     if (this.isStopping) return;
     this.#teardown = module.teardown;
-    this.#state = 'working';
+    this.#go('READY');
     await this.#channel.send({ type: 'ready', kind: module.kind });
     const main = this.#main(module);
     await Promise.race([main, new Promise<void>(resolve => { this.#giveUp = resolve; })]);
@@ -143,7 +165,7 @@ class Program implements Running {
     const failure = this.#channel.encodePacked(packReason(reason));
     await this.#channel.sendLarge();
     await this.#channel.send({ type: 'failed', during, reason: failure });
-    this.#state = 'left';
+    this.#go('UNUSABLE');
     this.#host.exit(1);
   }
 
@@ -161,15 +183,17 @@ class Program implements Running {
 
   /** Asked to leave: hands back what has not started and lets the job that runs fulfil, for a moment. */
   #stop(): void {
-    if (this.isStopping) return this.#giveUp();
     const wasStarting = this.#state === 'starting';
-    this.#sayStopping('settling');
+    const isFirst = !this.isStopping;
+    this.#go('STOP');
+    if (!isFirst) return this.#giveUp();
+    this.#sayStopping();
     this.#inbox.drop();
     if (wasStarting) void this.#leave();
     this.current.abort();
     this.#beforeFirst.abort();
     this.#host.setTimeout(() => {
-      if (this.takesValues) this.#state = 'given up';
+      this.#go('LATE');
       this.#giveUp();
     }, SETTLE_MS);
   }
@@ -193,13 +217,13 @@ class Program implements Running {
     }
     this.#host.setTimeout(() => {
       if (job.isOver || this.#state !== 'working') return;
-      this.#sayStopping('given up');
+      this.#go('STUCK');
+      this.#sayStopping();
       this.#giveUp();
     }, SETTLE_CANCELLED_MS);
   }
 
-  #sayStopping(next: 'settling' | 'finishing' | 'given up'): void {
-    this.#state = next;
+  #sayStopping(): void {
     this.#inbox.close();
     this.#outbox.raiseShield(true);
     void this.#channel.send({ type: 'stopping', started: this.#outbox.started });
@@ -210,8 +234,8 @@ class Program implements Running {
     if (this.#inbox.mustLook) await this.#inbox.look();
     const isInOrder = !this.isStopping;
     const stopped = new Promise<void>(resolve => { this.#giveUp = resolve; });
-    if (isInOrder) this.#sayStopping('finishing');
-    else if (this.#state === 'settling') this.#state = 'finishing';
+    this.#go('OVER');
+    if (isInOrder) this.#sayStopping();
     try {
       await this.#teardown?.();
     } catch (error) {
@@ -221,7 +245,7 @@ class Program implements Running {
     const error = thrown === undefined ? undefined : this.#channel.encodePacked(packReason(thrown.error));
     await this.#channel.sendLarge();
     await this.#channel.send({ type: 'end-of-results', failed: thrown !== undefined, error });
-    this.#state = 'left';
+    this.#go('DONE');
     if (isInOrder) await Promise.race([this.#host.outputWritten(), stopped]);
     this.#host.exit(thrown === undefined ? 0 : 1);
   }

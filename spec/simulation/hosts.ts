@@ -136,6 +136,7 @@ export class SimWorker {
     const { machine } = this.#world;
     return {
       ...actor.clock,
+      assert: (isSo, what) => { if (!isSo && actor.isAlive) machine.fail(`not so in ${this.name}: ${what}`); },
       endpoint: {
         send: (message, _handle, _options, callback) => {
           if (actor.isAlive) this.onSay(message);
@@ -370,7 +371,7 @@ export class SimHost {
         this.onKill(worker, signal);
         const { machine } = this.#world;
         if (signal === 'SIGTERM') worker.termMs = Math.min(worker.termMs, machine.nowMs);
-        if (signal === 'SIGKILL' && worker.actor.isStopped && worker.stoppedMs <= worker.termMs && worker.termMs < machine.nowMs) machine.fail(`${worker.name} is stopped, got SIGTERM, and was not continued to die of it`);
+        if (signal === 'SIGKILL' && worker.actor.isAlive && worker.actor.isStopped && worker.stoppedMs <= worker.termMs && worker.termMs < machine.nowMs) machine.fail(`${worker.name} is stopped, got SIGTERM, and was not continued to die of it`);
         worker.signal(signal);
       },
       closeChannel: () => worker.toParent.abandon(() => this.#world.channelEnded(worker)),

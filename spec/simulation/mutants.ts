@@ -38,7 +38,7 @@ export const MUTANTS: readonly Mutant[] = [
   broken('the word of an exit that was only emitted is believed', 'worker/inbox', 'this.#outbox.sayAlive();', ';'),
   rarelyMet('a channel that is held keeps a pool that was told to end at once', 'parent/worker-handle', 'this.#graceMs = 0;', ';'),
   broken('a worker that is dead is given jobs while its channel is held', 'parent/worker-handle', '|| this.#child.exit !== undefined;', ';'),
-  broken('a time limit that fell into a large value is judged before what has come is read', 'parent/time-limit', 'this.#host.setImmediate(() => {\n            if (this.#overdue !== record ||', '(judge => judge())(() => {\n            if (this.#overdue !== record ||'),
+  broken('a time limit that fell into a large value is judged before what has come is read', 'parent/time-limit', 'this.#host.setImmediate(() => {\n            if (this.#overdue !== record)', '(judge => judge())(() => {\n            if (this.#overdue !== record)'),
   broken('a deadline is judged before what has come is read', 'parent/deadline', 'clock.setImmediate(() => { if (!calledOff)\n        judge(); })', '{ if (!calledOff)\n        judge(); }'),
   broken('jobs go behind a slow one, and back, and behind it again', 'parent/assignment', ' && current !== this.#slowJob)', ')'),
   broken('what cannot leave at once is forgotten when a job only emits exit', 'worker/outbox', 'this.#outcomes = later;', 'this.#outcomes = [];'),
