@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { extname } from 'node:path';
 import { checkDescriptors, TAKEN_BY_A_START } from './descriptors.ts';
 import type { Child, Endpoint, Host, Shell } from './host.ts';
+import { sharedListener } from './shared-listener.ts';
 import { SIZES } from './wire/channel.ts';
 import { workerModule } from './wire/protocol.ts';
 
@@ -17,6 +18,11 @@ type Listener = (...args: any[]) => void;
 
 /** What `fork` runs, beside this file, compiled or not. */
 const PROGRAM = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
+
+const onSignal = sharedListener((signal: NodeJS.Signals, listener) => {
+  process.on(signal, listener);
+  return () => process.off(signal, listener);
+});
 
 export const node: Host = {
   now,
@@ -94,36 +100,4 @@ function startShell(path: string, script: string): Shell {
     write: line => { shell.stdin?.write(line); },
     kill: signal => { shell.kill(signal); },
   };
-}
-
-// ---- Signals
-
-/** One listener for each signal, shared by all who ask (eleven listeners would print a warning), that goes when the last of them goes. */
-interface Watch {
-  listener: () => void;
-  callbacks: Set<() => void>;
-}
-
-const watches = new Map<NodeJS.Signals, Watch>();
-
-function onSignal(signal: NodeJS.Signals, callback: () => void): () => void {
-  const { listener, callbacks } = watches.get(signal) ?? watch(signal);
-  const own = (): void => callback(); // the same callback may be given twice
-  callbacks.add(own);
-  return () => {
-    if (!callbacks.delete(own) || callbacks.size > 0) return;
-    process.off(signal, listener);
-    watches.delete(signal);
-  };
-}
-
-function watch(signal: NodeJS.Signals): Watch {
-  const callbacks: Watch['callbacks'] = new Set();
-  const listener = (): void => {
-    for (const callback of [...callbacks]) if (callbacks.has(callback)) callback();
-  };
-  const added = { listener, callbacks };
-  watches.set(signal, added);
-  process.on(signal, listener);
-  return added;
 }

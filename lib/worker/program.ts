@@ -81,7 +81,7 @@ class Program implements Running {
   /** Takes the step of the table. */
   #go(event: Event): void {
     const next = NEXT[this.#state][event];
-    this.#host.assert(next !== undefined, `${event} has a step from '${this.#state}'`);
+    this.#host.assert(next !== undefined, `there is a step for ${event} in '${this.#state}'`);
     this.#state = next ?? this.#state;
   }
 

@@ -17,8 +17,8 @@ const [, , ...asked] = process.argv;
 const isForOthers = asked[0] === 'others';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-const files = [['dist/spec', '.spec.js'], ['dist/samples/testing', '.test.js']].flatMap(([folder = '', ending = '']) =>
-  readdirSync(join(root, folder)).filter(name => name.endsWith(ending)).map(name => join(folder, name)));
+const FOLDERS = ['unit', 'process', 'faults', 'samples', 'simulation'].map(name => `dist/spec/${name}`);
+const files = [...FOLDERS, 'dist/samples/testing'].flatMap(folder => readdirSync(join(root, folder)).filter(name => /\.(spec|test)\.js$/.test(name)).map(name => join(folder, name)));
 
 /** The path of that Node, which it puts into the folder. */
 function install(version: string, folder: string): string {
