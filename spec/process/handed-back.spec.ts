@@ -86,8 +86,10 @@ describe('jobs that a worker hands back', { concurrency: 2 }, () => {
     letGo();
     const report = await ended;
     assertSum(report);
-    assert.equal(report.fulfilled + report.lost.length, 3);
-    assert.equal(report.pending.length, 6);
+    // A worker that a loaded machine kept from answering in time got SIGTERM: all three of its jobs may have started.
+    const killed = report.workers.filter(({ signal }) => signal !== null).length;
+    assert.equal(report.fulfilled + report.lost.length, 3 + 2 * killed);
+    assert.equal(report.pending.length, 6 - 2 * killed);
   });
 
   for (const isClosed of [false, true]) for (const others of [1, 4]) it(`go to others that are idle, ${others} of them, when the queue is ${isClosed ? 'closed' : 'open'}`, limited, async t => {

@@ -29,7 +29,7 @@ describe('the package', () => {
     const files = execFileSync('tar', ['tzf', tarball], { encoding: 'utf8' }).trim().split('\n').map(name => name.replace('package/', '')).sort();
     const names = readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts')).map(name => name.replace('.ts', ''));
     const library = names.flatMap(name => [`lib/${name}.ts`, ...['.d.ts', '.d.ts.map', '.js', '.js.map'].map(ending => `dist/lib/${name}${ending}`)]);
-    assert.deepEqual(files, [...library, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].sort());
+    assert.deepEqual(files, [...library, 'lib/README.md', 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].sort());
   });
 
   it('is small', () => {

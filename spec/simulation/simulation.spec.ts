@@ -13,7 +13,7 @@ import { play } from './play.ts';
 import { describe as inWords, shrink } from './shrink.ts';
 
 const SCHEDULES = 5000;
-const PROGRAM = fileURLToPath(new URL('simulation/simulate.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('simulate.js', import.meta.url));
 const limited = { timeout: 240_000 };
 
 const run = promisify(execFile);
