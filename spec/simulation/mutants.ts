@@ -8,12 +8,9 @@ export interface Mutant {
   file: string;
   text: string;
   replacement: string;
-  /** It takes many thousand schedules: it is looked for only with `--rare`. */
-  isRare: boolean;
 }
 
-const broken = (name: string, file: string, text: string, replacement: string): Mutant => ({ name, file, text, replacement, isRare: false });
-const rarelyMet = (...parts: Parameters<typeof broken>): Mutant => ({ ...broken(...parts), isRare: true });
+const broken = (name: string, file: string, text: string, replacement: string): Mutant => ({ name, file, text, replacement });
 
 export const MUTANTS: readonly Mutant[] = [
   // ---- Faults that the library once had
@@ -33,10 +30,10 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a channel that somebody else holds is waited for', 'parent/worker-process', 'this.#child.closeChannel(); // somebody else', '; // somebody else'),
   broken('a loop that asks for two jobs at once never lets go of the first', 'worker/inbox', 'letGo();', ';'),
   broken('what may have started when a worker exits by itself is run again', 'parent/in-flight', 'count === 1 || this.started !== undefined', 'count === 1'),
-  rarelyMet('a loop that was told to give up a job is given others', 'parent/assignment', 'if (this.#worker.isLoop)\n            this.#worker.endOfJobs(); // it has but one', 'if (false)\n            this.#worker.endOfJobs(); // it has but one'),
+  broken('a loop that was told to give up a job is given others', 'parent/assignment', 'if (this.#worker.isLoop)\n            this.#worker.endOfJobs(); // it has but one', 'if (false)\n            this.#worker.endOfJobs(); // it has but one'),
   broken('a loop starts a job of the next message before the results of the last one have left', 'worker/loop', '|| (this.#inbox.isAtMessageEnd && this.#outbox.hasUnsent)', ''),
   broken('the word of an exit that was only emitted is believed', 'worker/inbox', 'this.#outbox.sayAlive();', ';'),
-  rarelyMet('a channel that is held keeps a pool that was told to end at once', 'parent/worker-handle', 'this.#graceMs = 0;', ';'),
+  broken('a channel that is held keeps a pool that was told to end at once', 'parent/worker-handle', 'this.#graceMs = 0;', ';'),
   broken('a worker that is dead is given jobs while its channel is held', 'parent/worker-handle', '|| this.#child.exit !== undefined;', ';'),
   broken('a time limit that fell into a large value is judged before what has come is read', 'parent/time-limit', 'this.#host.setImmediate(() => {\n            if (this.#overdue !== record)', '(judge => judge())(() => {\n            if (this.#overdue !== record)'),
   broken('a deadline is judged before what has come is read', 'parent/deadline', 'clock.setImmediate(() => { if (!calledOff)\n        judge(); })', '{ if (!calledOff)\n        judge(); }'),
@@ -92,7 +89,7 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a worker has one job more than its share', 'parent/dispatcher', 'worker.assignment.left);', 'worker.assignment.left + 1);'),
   broken('a pause after a death is never over', 'parent/starts', 'this.#pause = undefined;\n            this.#resume();', ';'),
   broken('a refused start is never tried again', 'parent/starts', 'this.#refusalPause = undefined;\n            this.#resume();', ';'),
-  rarelyMet('a job to a deaf worker is waited for, without end', 'parent/job-sender', 'this.#cancelReading = deadline(this.#host, READING_MS, () => this.#owner.unread());', ';'),
+  broken('a job to a deaf worker is waited for, without end', 'parent/job-sender', 'this.#cancelReading = deadline(this.#host, READING_MS, () => this.#owner.unread());', ';'),
   broken('no timer holds the event loop', 'parent/coordinator', 'this.#hold ??= this.#host.setInterval(() => { }, FOR_EVER_MS);', ';'),
   broken('the event loop is held for ever', 'parent/coordinator', 'this.#host.clearInterval(this.#hold);', ';'),
   broken('a cancelled job is waited for, without end', 'parent/assignment', 'if (this.#inFlight.current === record && worker.mayAnswer)\n                worker.kill(\'SIGTERM\');', ';'),
@@ -109,7 +106,7 @@ export const MUTANTS: readonly Mutant[] = [
   broken('all workers are started for one job', 'parent/dispatcher', 'if (worker.activity !== \'busy\' && !worker.isLeaving)\n                wanted--;', ';'),
   broken('run() waits for a slow reader', 'parent/dispatcher', 'const call = this.#jobs.calls.peek();', 'const call = this.isHeldBack ? undefined : this.#jobs.calls.peek();'),
   broken('a reader that has left still counts', 'parent/result-queue', 'return: () => {\n                this.#leave(reader, null);', 'return: () => {'),
-  rarelyMet('a put() that is awaited in the loop over the results waits for itself', 'parent/job-queue', 'this.#isPutHeld = this.#room !== undefined;', ';'),
+  broken('a put() that is awaited in the loop over the results waits for itself', 'parent/job-queue', 'this.#isPutHeld = this.#room !== undefined;', ';'),
   // ---- Presses and the report
   broken('one Ctrl-C that arrives twice counts twice', 'parent/signals', 'nowMs - lastPressMs <= SAME_PRESS_MS', 'false'),
   broken('an interrupt() in a listener of its own and its press are two', 'parent/shutdown', 'if (this.isNew)\n            this.end', 'if (false)\n            this.end'),

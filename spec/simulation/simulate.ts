@@ -1,4 +1,4 @@
-// npm run simulate -- [--seconds N | --schedules N] [--seed S] [--trace] [--mutants [--only WORD | --rare]]: plays schedules until one fails, on all cores.
+// npm run simulate -- [--seconds N | --schedules N] [--seed S] [--trace] [--mutants [--only WORD]]: plays schedules until one fails, on all cores.
 // With --trace it plays the one of that seed alone, and prints each event.
 
 import { availableParallelism } from 'node:os';
@@ -66,7 +66,7 @@ async function playAll({ firstSeed, stride, schedules, untilMs, raw }: Task, { s
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { seconds: { type: 'string' }, schedules: { type: 'string' }, seed: { type: 'string' }, trace: { type: 'boolean' }, smallest: { type: 'boolean' }, mutants: { type: 'boolean' }, only: { type: 'string' }, rare: { type: 'boolean' }, threads: { type: 'string' }, raw: { type: 'boolean' } } });
+  const { values } = parseArgs({ options: { seconds: { type: 'string' }, schedules: { type: 'string' }, seed: { type: 'string' }, trace: { type: 'boolean' }, smallest: { type: 'boolean' }, mutants: { type: 'boolean' }, only: { type: 'string' }, threads: { type: 'string' }, raw: { type: 'boolean' } } });
   const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
   if (values.trace === true) {
     let plan = draw(seed);
@@ -79,7 +79,7 @@ async function main(): Promise<number> {
     console.log(failure === undefined ? `seed ${seed}: no failure` : `seed ${seed}: ${failure}`);
     return failure === undefined ? 0 : 1;
   }
-  if (values.mutants === true) return findAll(seed, values.only, values.rare === true);
+  if (values.mutants === true) return findAll(seed, values.only);
   for (const name of ['seed', 'seconds', 'schedules', 'threads'] as const) {
     if (values[name] !== undefined && !Number.isFinite(Number(values[name]))) throw new TypeError(`Cannot simulate as --${name} must be a number: received ${values[name]}`);
   }
