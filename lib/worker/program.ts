@@ -2,13 +2,13 @@
 // sentinel or at `stop`. It knows the protocol, and nothing of the pool; what it needs of its process a host gives it, so that it may
 // exist many times in one process.
 //
-//  state      a value  a rejection  SIGTERM       READY    STOP      OVER       STUCK     LATE      UNUSABLE  DONE
-//  starting   –        –            ends it       working  settling  –          –         –         left      –
-//  working    counts   counts       ends it (1)   –        settling  finishing  given up  –         –         –
-//  settling   counts   no           does nothing  –        settling  finishing  –         given up  left      –
-//  finishing  counts   no           does nothing  –        finishing –          –         given up  left      left
-//  given up   no       no           does nothing  –        given up  given up   –         given up  left      left
-//  left       –        –            does nothing  –        left      –          –         left      –         –
+//  state      a value  a rejection  SIGTERM       READY    STOP       OVER       STUCK     LATE      UNUSABLE  DONE
+//  starting   –        –            ends it       working  settling   –          –         –         left      –
+//  working    counts   counts       ends it (1)   –        settling   finishing  given up  –         –         –
+//  settling   counts   no           does nothing  –        settling   finishing  –         given up  left      –
+//  finishing  counts   no           does nothing  –        finishing  –          –         given up  left      left
+//  given up   no       no           does nothing  –        given up   given up   –         given up  left      left
+//  left       –        –            does nothing  –        left       –          –         left      –         –
 //
 //  READY: the module is set up. STOP: told so; a second one ends the wait for what runs. OVER: the sentinel, a loop that returned, tampered with, or
 //  what ran at `stop` is over. STUCK: a job that was cancelled does not let go. LATE: 30 ms after `stop`. UNUSABLE: the module is. DONE: all results
@@ -40,7 +40,7 @@ type State = 'starting' | 'working' | 'settling' | 'finishing' | 'given up' | 'l
 type Event = 'READY' | 'STOP' | 'OVER' | 'STUCK' | 'LATE' | 'UNUSABLE' | 'DONE';
 
 /** The table above. */
-const NEXT: Record<State, Partial<Record<Event, State>>> = {
+export const NEXT: Record<State, Partial<Record<Event, State>>> = {
   starting: { READY: 'working', STOP: 'settling', UNUSABLE: 'left' },
   working: { STOP: 'settling', OVER: 'finishing', STUCK: 'given up' },
   settling: { STOP: 'settling', OVER: 'finishing', LATE: 'given up', UNUSABLE: 'left' },

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { JobLostError, WorkerStartError } from 'drainpool';
 import type { ProcessPool } from 'drainpool';
-import { limited } from '../support/faults.ts';
+import { limited } from '../support/limits.ts';
 import type { Faults } from '../support/faults.ts';
 import { assertSum, finish, poolOf } from '../support/pool.ts';
 import { Program } from '../support/program.ts';

@@ -2,17 +2,18 @@
 // that stands still. A table of words, in both directions; then programs that are watched from outside.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { WorkerExitError } from 'drainpool';
-import { dies, exits, isReplaced, leaves, limited, stays, table } from '../support/faults.ts';
+import { dies, exits, isReplaced, leaves, stays, table } from '../support/faults.ts';
+import { limited } from '../support/limits.ts';
 import type { Faults, Row } from '../support/faults.ts';
 import { finish, poolOf } from '../support/pool.ts';
 import { Program } from '../support/program.ts';
+import { temporary } from '../support/folder.ts';
 import { until as so } from '../support/until.ts';
 import { words } from '../support/words.ts';
 
@@ -74,8 +75,7 @@ describe('a worker that', { concurrency: 2 }, () => {
   });
 
   it('breaks the protocol may have started all that it was given: nothing of that is pending', limited, async t => {
-    const folder = mkdtempSync(join(tmpdir(), 'drainpool-'));
-    t.after(() => rmSync(folder, { recursive: true }));
+    const folder = temporary(t);
     const until = join(folder, 'let-go');
     const mark = join(folder, 'started');
     const { stdio, said, nobodyIsLeft } = words(t);

@@ -14,9 +14,9 @@ import { leaveDescriptors } from '../support/descriptors.ts';
 import { fixture, workPool } from '../support/pool.ts';
 import type { Work } from '../support/pool.ts';
 import { Program } from '../support/program.ts';
+import { limited } from '../support/limits.ts';
+import { turns } from '../support/turns.ts';
 import { until } from '../support/until.ts';
-
-const limited = { timeout: 180_000 };
 
 /** What a program says that may open so many descriptors. */
 async function withDescriptors(count: number, ...args: string[]): Promise<{ lines: string[]; stderr: string }> {
@@ -73,7 +73,7 @@ describe('a pool whose program has no descriptor left', () => {
     const pool = workPool(t);
     const giveBack = leaveDescriptors(t, 0);
     const running = pool.run({ do: 'echo', value: 1 });
-    await new Promise(resolve => { setImmediate(() => setImmediate(resolve)); }); // it was refused once
+    await turns(2); // it was refused once
     giveBack();
     assert.equal(await running, 1);
   });

@@ -8,8 +8,9 @@ import { JobLostError } from 'drainpool';
 import type { ProcessPool } from 'drainpool';
 import { deep, errors, exotic, falsy, nested, sparse, thenables } from '../fixtures/values.ts';
 import type { Job } from '../fixtures/values.ts';
-import { limited } from '../support/faults.ts';
+import { limited } from '../support/limits.ts';
 import { finish, poolOf } from '../support/pool.ts';
+import { turns } from '../support/turns.ts';
 
 type Values = typeof import('../fixtures/values.ts');
 type Settled = { status: 'fulfilled'; value: unknown } | { status: 'rejected'; reason: unknown };
@@ -130,7 +131,7 @@ describe('a thenable', { concurrency: 2 }, () => {
     const pool = create(t);
     const [before, never, behind] = [pool.run({ echo: 1 }), pool.run({ never: true }), pool.run({ echo: 2 })];
     assert.equal(await before, 1);
-    while (pool.stats().jobs.given === 0) await new Promise(resolve => { setImmediate(resolve); });
+    while (pool.stats().jobs.given === 0) await turns();
     await pool.terminate();
     for (const each of [never, behind]) await assert.rejects(each, JobLostError);
   });

@@ -1,8 +1,7 @@
 // How many jobs travel in one message, and that nobody can tell from outside.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -12,6 +11,7 @@ import { BatchSize } from '../../lib/parent/batch-size.ts';
 import type { Job } from '../fixtures/chunks.ts';
 import { assertSum, finish, poolOf, workPool } from '../support/pool.ts';
 import { Program } from '../support/program.ts';
+import { temporary } from '../support/folder.ts';
 import { words } from '../support/words.ts';
 
 type Module = typeof import('../fixtures/chunks.ts');
@@ -35,8 +35,7 @@ async function warm(pool: ProcessPool<Module>): Promise<number> {
 }
 
 function startsIn(t: TestContext): { file: string; counts: () => Map<number, number> } {
-  const folder = mkdtempSync(join(tmpdir(), 'drainpool-'));
-  t.after(() => rmSync(folder, { recursive: true }));
+  const folder = temporary(t);
   const file = join(folder, 'started');
   const counts = (): Map<number, number> => {
     const starts = new Map<number, number>();

@@ -6,8 +6,9 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, it } from 'node:test';
 import { PoolClosedError, PoolInterruptedError } from 'drainpool';
 import type { ProcessPool } from 'drainpool';
-import { limited } from '../support/faults.ts';
+import { limited } from '../support/limits.ts';
 import { assertSum, poolOf } from '../support/pool.ts';
+import { turns } from '../support/turns.ts';
 import { until } from '../support/until.ts';
 
 type Echo = ProcessPool<(job: number) => number>;
@@ -132,7 +133,7 @@ describe('a source that ends the pool when it is closed', { concurrency: 2 }, ()
     const pool: Echo = poolOf(t, 'echo', { cwd: '/does/not/exist' });
     const running = pool.run(0).then(() => 'fulfilled', (error: unknown) => String(Object(error).code));
     const putting = pool.jobs.putAll((async function* () {
-      try { for (let n = 1; ; n++) { yield n; if (n === 3) await new Promise(resolve => { setImmediate(resolve); }); } } finally { void pool[how](); }
+      try { for (let n = 1; ; n++) { yield n; if (n === 3) await turns(); } } finally { void pool[how](); }
     })());
     await until(() => pool.jobs.size === 3);
     const ended = first === 'close' ? pool.join() : pool[first]();

@@ -10,11 +10,10 @@ import type { ProcessPool } from 'drainpool';
 import { events } from '../../lib/parent/events.ts';
 import { finish, fixture, poolOf, workPool } from '../support/pool.ts';
 import { Program } from '../support/program.ts';
+import { limited } from '../support/limits.ts';
 import { words } from '../support/words.ts';
 
 /** Each test takes a second or two: after this long something hangs. */
-const limited = { timeout: 180_000 };
-
 type Payload = Record<string, unknown>;
 type Heard = [name: string, payload: Payload];
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it, mock } from 'node:test';
-import { limited } from '../support/faults.ts';
+import { limited } from '../support/limits.ts';
 import { assertSum, finish, poolOf, workPool } from '../support/pool.ts';
 import { words } from '../support/words.ts';
 

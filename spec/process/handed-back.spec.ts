@@ -10,8 +10,9 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import type { PoolOptions, ProcessPool } from 'drainpool';
-import { limited } from '../support/faults.ts';
+import { limited } from '../support/limits.ts';
 import { assertSum, poolOf } from '../support/pool.ts';
+import { temporary } from '../support/folder.ts';
 import { until as so } from '../support/until.ts';
 import { words } from '../support/words.ts';
 
@@ -29,8 +30,7 @@ interface Holding {
 }
 
 function holding(t: TestContext, options: PoolOptions): Holding {
-  const folder = mkdtempSync(join(tmpdir(), 'drainpool-'));
-  t.after(() => rmSync(folder, { recursive: true }));
+  const folder = temporary(t);
   const { stdio, said } = words(t);
   const until = join(folder, 'let-go');
   const pool = poolOf<Held>(t, 'held', { stdio, ...options });

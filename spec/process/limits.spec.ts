@@ -2,8 +2,7 @@
 // has to outstay its limit, or a worker its idleness, a timer is the situation and no wait for something to happen.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -13,6 +12,8 @@ import type { PoolOptions } from 'drainpool';
 import type { Job } from '../fixtures/limits.ts';
 import { assertSum, finish, poolOf } from '../support/pool.ts';
 import { Program } from '../support/program.ts';
+import { temporary } from '../support/folder.ts';
+import { turns } from '../support/turns.ts';
 import { words } from '../support/words.ts';
 
 type Limits = typeof import('../fixtures/limits.ts');
@@ -25,13 +26,11 @@ const AMPLE_MS = 500;
 
 const quiet: PoolOptions = { stdio: ['ignore', 'ignore', 'inherit'] };
 const limits = (t: TestContext, options: PoolOptions = {}): ProcessPool<Limits> => poolOf<Limits>(t, 'limits', { ...quiet, workers: 1, ...options });
-const turn = (): Promise<void> => new Promise(resolve => { setImmediate(resolve); });
 const values = (count: number): Job[] => Array.from({ length: count }, (_, value) => ({ do: 'value', value }));
 const errorOf = (promise: Promise<unknown>): Promise<unknown> => promise.then(value => assert.fail(`fulfilled with ${String(value)}`), (reason: unknown) => reason);
 
 function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'drainpool-'));
-  t.after(() => rmSync(path, { recursive: true }));
+  const path = temporary(t);
   return path;
 }
 
@@ -126,7 +125,7 @@ describe('timeoutMs', { concurrency: 2, timeout: 240_000 }, () => {
     const pool = limits(t, { timeoutMs: LONG_MS });
     await pool.run({ do: 'pid' });
     const running = pool.run({ do: 'finish', file }, { timeoutMs: SHORT_MS });
-    await turn();
+    await turns();
     const untilMs = performance.now() + 10 * SHORT_MS;
     while (!existsSync(file) || performance.now() < untilMs);
     assert.equal(await running, 'finished');
@@ -239,7 +238,7 @@ describe('a run with a signal', { concurrency: 2, timeout: 240_000 }, () => {
     await pool.run({ do: 'pid' });
     const controller = new AbortController();
     const running = errorOf(pool.run({ do: 'never', word: 'x'.repeat(50_000_000) }, { signal: controller.signal }));
-    await turn();
+    await turns();
     controller.abort('called off');
     assert.equal(await running, 'called off');
     assert.equal(typeof await pool.run({ do: 'pid' }), 'number');
@@ -252,7 +251,7 @@ describe('a run whose signal aborts with a reason', { timeout: 240_000 }, () => 
     await pool.run({ do: 'pid' });
     const controller = new AbortController();
     const running = errorOf(pool.run({ do: 'let go' }, { signal: controller.signal }));
-    while (pool.stats().jobs.given === 0) await turn();
+    while (pool.stats().jobs.given === 0) await turns();
     controller.abort('x'.repeat(1_000_000));
     assert.equal(await running, 'x'.repeat(1_000_000));
     assert.equal(typeof await pool.run({ do: 'pid' }), 'number');
@@ -322,7 +321,7 @@ describe('minWorkers', { concurrency: 2, timeout: 240_000 }, () => {
     const { stdio, said } = words(t);
     const pool = limits(t, { workers: 3, minWorkers: 2, stdio });
     const text = await said('set up', 2);
-    while (pool.stats().workers.idle < 2) await turn();
+    while (pool.stats().workers.idle < 2) await turns();
     process.kill(Number(/set up (\d+)/.exec(text)?.[1]), 'SIGKILL');
     await said('set up', 3);
     assert.equal(pool.stats().workers.replaced, 1);
@@ -370,7 +369,7 @@ describe('idleTimeoutMs', { concurrency: 2, timeout: 300_000 }, () => {
     const reports = await Promise.all(pools.map(async pool => {
       for (let moment = 0; moment < moments; moment++) {
         assert.equal(await pool.run({ do: 'value', value: moment }), moment);
-        for (let i = 0; i < moment % 8; i++) await turn();
+        for (let i = 0; i < moment % 8; i++) await turns();
         if (moment % 3 === 0) await setTimeout(moment % 5);
       }
       return finish(pool);

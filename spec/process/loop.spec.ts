@@ -6,6 +6,7 @@ import { WorkerStartError } from 'drainpool';
 import type { Result } from 'drainpool';
 import type { LoopJob } from '../fixtures/loop.ts';
 import { assertSum, finish, poolOf } from '../support/pool.ts';
+import { limited } from '../support/limits.ts';
 import { words } from '../support/words.ts';
 
 type Loop = typeof import('../fixtures/loop.ts');
@@ -15,8 +16,6 @@ type Summed = typeof import('../fixtures/sum.ts');
 const valuesOf = (results: { id: number }[]): [number, unknown][] => results.map(result => [result.id, 'value' in result ? result.value : 'rejected']);
 
 /** Each takes less than a second: after this long something hangs. */
-const limited = { timeout: 180_000 };
-
 describe('a manual loop', { concurrency: 2 }, () => {
   it('reads jobs until the sentinel, and puts any number of values for each', async t => {
     const pool = poolOf<Loop>(t, 'loop', { workers: 2 });

@@ -16,6 +16,8 @@ import { ReadableStream } from 'node:stream/web';
 import { PoolClosedError, PoolInterruptedError, WorkerStartError } from 'drainpool';
 import type { PoolOptions, ProcessPool } from 'drainpool';
 import { assertSum, finish, poolOf } from '../support/pool.ts';
+import { limited } from '../support/limits.ts';
+import { turns } from '../support/turns.ts';
 import { until } from '../support/until.ts';
 import { words } from '../support/words.ts';
 
@@ -25,8 +27,6 @@ type Job = Parameters<Calls['default']>[0];
 /** Jobs with a timeout travel alone: none is under way behind one that waits. */
 const alone = { timeoutMs: 1_000_000 };
 /** Each test takes a second or two: after this long something hangs. */
-const limited = { timeout: 180_000 };
-
 const callPool = (t: TestContext, options: PoolOptions = {}): ProcessPool<Calls> => poolOf<Calls>(t, 'calls', options);
 const range = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
 const squares = (count: number): number[] => range(count).map(n => n * n);
@@ -112,7 +112,7 @@ describe('map()', () => {
     const pool = callPool(t, { jobCapacity: 4 });
     const input = new Input(endless());
     const map = pool.map(input);
-    await new Promise(resolve => { setImmediate(resolve); });
+    await turns();
     assert.deepEqual([input.taken, pool.stats().jobs.submitted], [0, 0]);
     for (let read = 0; read < 10_000; read++) {
       assert.deepEqual(await map.next(), { done: false, value: read * read });

@@ -14,10 +14,9 @@ import type { Inside } from '../fixtures/modules.ts';
 import { fixture, poolOf } from '../support/pool.ts';
 import { Program } from '../support/program.ts';
 import type { Ended } from '../support/program.ts';
+import { limited } from '../support/limits.ts';
 
 /** Each test takes a second or two: after this long something hangs. */
-const limited = { timeout: 180_000 };
-
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const source = (name: string): URL => pathToFileURL(join(root, 'spec', 'fixtures', name));
 const stripsTypes = process.features.typescript === 'strip';

@@ -11,11 +11,11 @@ import type { TestContext } from 'node:test';
 import { OrphanGuard } from '../../lib/parent/orphan-guard.ts';
 import { node } from '../../lib/node.ts';
 import { leaveDescriptors } from '../support/descriptors.ts';
+import { limited } from '../support/limits.ts';
 import { workPool } from '../support/pool.ts';
 import { Program } from '../support/program.ts';
+import { turns } from '../support/turns.ts';
 import { until } from '../support/until.ts';
-
-const limited = { timeout: 180_000 };
 
 function start(t: TestContext, name: string, args: string[]): Program {
   const program = new Program(new URL(`../fixtures/${name}.js`, import.meta.url), args);
@@ -208,7 +208,7 @@ async function oneGuard(other = 0): Promise<number> {
     const [guard = other, ...others] = guards();
     assert.deepEqual(others, []);
     if (guard !== other) return guard;
-    await new Promise(resolve => { setImmediate(resolve); });
+    await turns();
   }
 }
 

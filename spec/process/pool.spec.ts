@@ -7,6 +7,7 @@ import { setTimeout } from 'node:timers/promises';
 import { JobLostError, PoolClosedError, ProcessPool } from 'drainpool';
 import type { Result } from 'drainpool';
 import { assertSum, finish, fixture, poolOf, workPool } from '../support/pool.ts';
+import { turns } from '../support/turns.ts';
 import { until } from '../support/until.ts';
 import { words } from '../support/words.ts';
 
@@ -178,7 +179,7 @@ describe('putAll', { concurrency: 2 }, () => {
     for await (const result of pool.results) {
       assert.ok(result.id >= 0);
       read++;
-      await new Promise(resolve => { setImmediate(resolve); });
+      await turns();
     }
     await putting;
     assert.equal(read, 500);
@@ -279,7 +280,7 @@ describe('the result queue', () => {
     for await (const { id } of pool.results) {
       if (id === 0) void pool.jobs.putAll((function* () { for (; taken < 300; taken++) yield taken; })()).then(() => pool.jobs.close());
       furthest = Math.max(furthest, taken - read++);
-      await new Promise(resolve => { setImmediate(resolve); });
+      await turns();
     }
     assert.equal(read, 301);
     assert.ok(furthest <= jobCapacity + resultCapacity + 10, `${furthest} ahead`);

@@ -5,7 +5,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { ProcessPool } from 'drainpool';
-import { limited } from '../support/faults.ts';
+import { limited } from '../support/limits.ts';
 import { assertSum, workPool } from '../support/pool.ts';
 import type { Work } from '../support/pool.ts';
 import { Program } from '../support/program.ts';

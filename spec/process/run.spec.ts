@@ -10,14 +10,14 @@ import { runInNewContext } from 'node:vm';
 import { JobLostError, PoolClosedError, WorkerExitError, WorkerStartError } from 'drainpool';
 import type { PoolOptions, ProcessPool, RunOptions } from 'drainpool';
 import { assertSum, finish, poolOf, workPool } from '../support/pool.ts';
+import { limited } from '../support/limits.ts';
+import { turns } from '../support/turns.ts';
 import { until } from '../support/until.ts';
 import { words } from '../support/words.ts';
 
 type Calls = typeof import('../fixtures/calls.ts');
 
 /** Each test takes a second or two: after this long something hangs. */
-const limited = { timeout: 180_000 };
-
 const callPool = (t: TestContext, options: PoolOptions = {}): ProcessPool<Calls> => poolOf<Calls>(t, 'calls', options);
 const listeners = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length;
 const reasonOf = (run: Promise<unknown>): Promise<unknown> => run.then(value => assert.fail(`fulfilled with ${String(value)}`), (reason: unknown) => reason);
@@ -228,7 +228,7 @@ describe('cancelling a run()', () => {
       return new WeakRef(job);
     });
     controller.abort();
-    await new Promise(resolve => { setImmediate(resolve); });
+    await turns();
     collect();
     assert.ok(jobs.filter(job => job.deref() !== undefined).length <= 2);
     assert.equal(pool.stats().jobs.waiting, 1);
@@ -271,7 +271,7 @@ describe('run() and the end of the pool', () => {
     await said('started');
     const report = await pool.interrupt();
     runs.push(pool.run(4));
-    await new Promise(resolve => { setImmediate(resolve); }); // a turn in which nobody handles them
+    await turns(); // a turn in which nobody handles them
     const fates = await Promise.all(runs.map(run => reasonOf(run)));
     assert.deepEqual(fates.map(error => error instanceof JobLostError && [error.fate, error.code]), ['lost', 'pending', 'pending', 'pending'].map(fate => [fate, 'ERR_JOB_LOST']));
     assertSum(report);

@@ -7,6 +7,7 @@ import { WorkerStartError } from 'drainpool';
 import type { Life } from '../fixtures/life.ts';
 import { Program } from '../support/program.ts';
 import { assertSum, finish, poolOf } from '../support/pool.ts';
+import { turns } from '../support/turns.ts';
 import { words } from '../support/words.ts';
 
 type LifeModule = typeof import('../fixtures/life.ts');
@@ -210,7 +211,7 @@ describe('a worker module that', { concurrency: 2 }, () => {
     const settled = await Promise.allSettled([pool.run(60_000), pool.run(60_000)]);
     assert.deepEqual(settled.map(({ status }) => status), ['rejected', 'rejected']);
     for (const each of settled) assert.ok('reason' in each && each.reason instanceof WorkerStartError);
-    await new Promise(resolve => { setImmediate(resolve); });
+    await turns();
   });
 
   it('fails a pool that nobody joins is an unhandled rejection, never silence', async () => {

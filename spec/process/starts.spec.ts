@@ -8,7 +8,7 @@ import { WorkerStartError } from 'drainpool';
 import { node } from '../../lib/node.ts';
 import { Starts } from '../../lib/parent/starts.ts';
 import type { Death } from '../fixtures/dies-in-vain.ts';
-import { limited } from '../support/faults.ts';
+import { limited } from '../support/limits.ts';
 import { assertSum, finish, poolOf } from '../support/pool.ts';
 import { words } from '../support/words.ts';
 

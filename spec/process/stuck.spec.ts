@@ -9,9 +9,10 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import type { PoolOptions, ProcessPool } from 'drainpool';
-import { limited } from '../support/faults.ts';
+import { limited } from '../support/limits.ts';
 import { assertSum, finish, poolOf } from '../support/pool.ts';
 import { Program } from '../support/program.ts';
+import { turns } from '../support/turns.ts';
 import { words } from '../support/words.ts';
 
 type StuckLoops = typeof import('../fixtures/stuck-loops.ts');
@@ -28,7 +29,6 @@ function freshFile(t: TestContext): string {
   return file;
 }
 
-const turns = async (count: number): Promise<void> => { for (let turn = 0; turn < count; turn++) await new Promise(resolve => { setImmediate(resolve); }); };
 
 const spins = (t: TestContext, query: string, options: PoolOptions): Spins => poolOf(t, `spins.js${query}`, { graceMs, ...options });
 

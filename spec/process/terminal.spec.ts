@@ -6,8 +6,7 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { fixture } from '../support/pool.ts';
-
-const limited = { timeout: 180_000 };
+import { limited } from '../support/limits.ts';
 
 /** What the program says on a terminal. When it says `cue` the key is pressed. */
 async function onTerminal(t: TestContext, name: string, args: readonly string[], { cue, key }: { cue: RegExp; key: string }): Promise<string> {

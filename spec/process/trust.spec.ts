@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { limited } from '../support/faults.ts';
+import { limited } from '../support/limits.ts';
 import { poolOf } from '../support/pool.ts';
 
 describe('a worker', () => {

@@ -15,11 +15,12 @@ import { packReason } from '../../lib/wire/values.ts';
 import { counting, deep, depthOf, open, shells, tagged, views } from '../fixtures/wire.ts';
 import { finish, poolOf } from '../support/pool.ts';
 import { Program } from '../support/program.ts';
+import { limited } from '../support/limits.ts';
+import { turns } from '../support/turns.ts';
 
 type Wire = typeof import('../fixtures/wire.ts');
 type Loop = typeof import('../fixtures/wire-loop.ts');
 
-const limited = { timeout: 180_000 };
 const create = (t: TestContext, options: PoolOptions = {}): ProcessPool<Wire> => poolOf<Wire>(t, 'wire', { workers: 1, ...options });
 
 const own = (value: unknown, ...keys: string[]): unknown => keys.reduce((of: unknown, key) => Reflect.get(Object(of), key), value);
@@ -128,7 +129,7 @@ describe('a value that is too deep', { concurrency: 2 }, () => {
     const pool = create(t, { execArgv: ['--stack-size=300'] });
     const controller = new AbortController();
     const aborted = pool.run({ make: 'reason of the signal' }, { signal: controller.signal });
-    while (pool.stats().jobs.given === 0) await new Promise(resolve => { setImmediate(resolve); });
+    while (pool.stats().jobs.given === 0) await turns();
     controller.abort(deep(1500));
     assert.equal(depthOf(await rejection(aborted)), 1500);
     assert.deepEqual(await pool.run({ make: 'tiny', n: 1 }), { n: 1 });

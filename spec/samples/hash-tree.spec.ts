@@ -15,6 +15,8 @@ import { fileURLToPath } from 'node:url';
 import { findFiles } from '../../samples/find-files.ts';
 import hashFiles from '../../samples/hash-file.ts';
 import { Program } from '../support/program.ts';
+import { limited } from '../support/limits.ts';
+import { turns } from '../support/turns.ts';
 
 const SAMPLE = new URL('../../samples/hash-tree.js', import.meta.url);
 const MAKER = new URL('../../samples/make-tree.js', import.meta.url);
@@ -24,8 +26,6 @@ const BATCHED = 192;
 const ENDLESS_BYTES = 2 ** 40;
 
 /** Each test takes a second or two: after this long something hangs. */
-const limited = { timeout: 180_000 };
-
 const SUM = String.raw`(\d+) done, (\d+) failed, [\d.]+ MB in [\d.]+ s, [\d.]+ MB/s`;
 /** All that may be on stderr: progress now and then, and the summary. */
 const COMPLETED = new RegExp(`^(?:${SUM}\n)*completed: ${SUM}\n$`);
@@ -163,7 +163,7 @@ describe('hash-tree', () => {
     const ended = program.ended.finally(() => { isOver = true; });
     while (!isOver) {
       program.kill('SIGINT');
-      await new Promise(resolve => { setImmediate(resolve); });
+      await turns();
     }
     const { code, signal, stderr } = await ended;
     // The last of the presses may fall into Node's own end, when no handler is left.

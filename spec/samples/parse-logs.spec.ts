@@ -12,6 +12,8 @@ import parseRange, { merge, nothing, setup } from '../../samples/parse-lines.ts'
 import type { Aggregate } from '../../samples/parse-lines.ts';
 import { Program } from '../support/program.ts';
 import type { Ended } from '../support/program.ts';
+import { longer as limited } from '../support/limits.ts';
+import { turns } from '../support/turns.ts';
 
 const SAMPLE = new URL('../../samples/parse-logs.js', import.meta.url);
 const MAKER = new URL('../../samples/make-log.js', import.meta.url);
@@ -21,8 +23,6 @@ const ENDLESS_BYTES = 2 ** 36;
 const LONGEST_LINE_BYTES = 64 * 1024;
 
 /** Each test takes a few seconds: after this long something hangs. */
-const limited = { timeout: 240_000 };
-
 const RATE = String.raw`\d+ lines/s\n$`;
 const SINGLE = new RegExp(String.raw`^parsing \S+ in (\d+) ranges\n${RATE}`);
 const POOL = new RegExp(String.raw`^parsing \S+ in (\d+) ranges\ncompleted: (\d+) of \1 ranges done, 0 failed, 0 lost, 0 pending\n${RATE}`);
@@ -108,7 +108,7 @@ describe('parse-logs', () => {
     const ended = program.ended.finally(() => { isOver = true; });
     while (!isOver) {
       program.kill('SIGINT');
-      await new Promise(resolve => { setImmediate(resolve); });
+      await turns();
     }
     const { code, signal, stdout, stderr } = await ended;
     assert.match(stdout, /^  requests  status\n[^]*\n\d+ lines, \d+ of them not parsed, \d+ bytes sent\n$/);

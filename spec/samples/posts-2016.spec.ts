@@ -10,6 +10,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { Program } from '../support/program.ts';
 import type { Ended } from '../support/program.ts';
+import { longer as limited } from '../support/limits.ts';
 
 const compiled = (name: string): URL => new URL(`../../samples/${name}.js`, import.meta.url);
 const source = (name: string): URL => new URL(`../../../samples/${name}.ts`, import.meta.url);
@@ -17,7 +18,6 @@ const source = (name: string): URL => new URL(`../../../samples/${name}.ts`, imp
 const FORMS = process.features.typescript === 'strip' ? [compiled, source] : [compiled];
 
 /** Each test takes a few seconds: after this long something hangs. */
-const limited = { timeout: 240_000 };
 const FOR_EVER_MS = '1000000000';
 /** Signals closer together than this are one press. */
 const SAME_PRESS_MS = 100;

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { Program } from '../support/program.ts';
 import type { Ended } from '../support/program.ts';
+import { limited } from '../support/limits.ts';
 
 const QUICK = ['--job-ms', '100'];
 /** No machine stands still for so long between a job's first word and the press. */
@@ -13,8 +14,6 @@ const LONG = ['--job-ms', '3000'];
 const JOBS = [1, 2, 3, 4, 5, 6];
 
 /** Each test takes a few seconds: after this long something hangs. */
-const limited = { timeout: 180_000 };
-
 function start(t: TestContext, name: string, args: readonly string[]): Program {
   const path = name.endsWith('.ts') ? `../../../samples/${name}` : `../../samples/${name}.js`;
   const program = new Program(new URL(path, import.meta.url), args);

@@ -9,6 +9,7 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Program } from '../support/program.ts';
+import { longer as limited } from '../support/limits.ts';
 
 const compiled = (name: string): URL => new URL(`../../samples/${name}.js`, import.meta.url);
 const source = (name: string): URL => new URL(`../../../samples/${name}.ts`, import.meta.url);
@@ -18,8 +19,6 @@ const MOST_LINES = 80;
 const FOR_EVER_MS = '1000000000';
 
 /** Each test takes a few seconds: after this long something hangs. */
-const limited = { timeout: 240_000 };
-
 function start(t: TestContext, file: URL, args: readonly string[] = []): Program {
   const program = new Program(file, args, { execArgv: ['--no-warnings'] });
   t.after(() => program.kill('SIGKILL'));

@@ -11,9 +11,9 @@ import type { TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { Program } from '../support/program.ts';
 import type { Ended } from '../support/program.ts';
+import { limited } from '../support/limits.ts';
 
 /** Each test takes a few seconds: after this long something hangs. */
-const limited = { timeout: 180_000 };
 /** Signals closer together than this are one. */
 const SAME_PRESS_MS = 100;
 const FOR_EVER_MS = '1000000000';

@@ -6,9 +6,9 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { fixture } from '../support/pool.ts';
 import { Program } from '../support/program.ts';
+import { limited } from '../support/limits.ts';
 
 /** Each test takes a few seconds: after this long something hangs. */
-const limited = { timeout: 180_000 };
 const root = new URL('../../../', import.meta.url);
 
 function start(t: TestContext, jobMs: number): Program {

@@ -11,11 +11,10 @@ import { SOUND } from './hosts.ts';
 import { draw } from './plan.ts';
 import { play } from './play.ts';
 import { describe as inWords, shrink } from './shrink.ts';
+import { longer as limited } from '../support/limits.ts';
 
 const SCHEDULES = 5000;
 const PROGRAM = fileURLToPath(new URL('simulate.js', import.meta.url));
-const limited = { timeout: 240_000 };
-
 const run = promisify(execFile);
 
 describe('the simulator', () => {

@@ -9,6 +9,7 @@ import type { PoolOptions, PoolReport, Result } from 'drainpool';
 import type { Job } from '../fixtures/faults.ts';
 import { assertSum, poolOf } from './pool.ts';
 import { words } from './words.ts';
+import { limited } from './limits.ts';
 
 export type Faults = typeof import('../fixtures/faults.ts');
 
@@ -30,8 +31,6 @@ export const leaves: Expected = { fate: 'fulfilled', worker: 'leaves' };
 export const isReplaced: Expected = { fate: 'fulfilled', worker: 'is replaced' };
 export const exits = (exitCode: number, cause?: RegExp): Expected => ({ fate: 'worker died', exitCode, ...(cause === undefined ? {} : { cause }) });
 export const dies = (signal: NodeJS.Signals, cause?: RegExp): Expected => ({ fate: 'worker died', signal, ...(cause === undefined ? {} : { cause }) });
-
-export const limited = { timeout: 180_000 };
 
 const outcome = (expected: Expected): string => {
   switch (expected.fate) {

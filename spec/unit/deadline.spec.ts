@@ -11,6 +11,7 @@ import { after, before, describe, it } from 'node:test';
 import { deadline } from '../../lib/parent/deadline.ts';
 import type { Clock, Timer } from '../../lib/host.ts';
 import { node } from '../../lib/node.ts';
+import { turns } from '../support/turns.ts';
 
 const DEADLINE_MS = 50;
 /** A block of so much longer than the deadline is one that it must notice. */
@@ -26,7 +27,6 @@ function block(ms: number, isSo = (): boolean => false): void {
   while (performance.now() < untilMs && !isSo());
 }
 
-const turn = (): Promise<void> => new Promise(resolve => { setImmediate(resolve); });
 const verdict = (ms: number): Promise<void> => new Promise(resolve => { deadline(node, ms, resolve); });
 /** The clock, and how many of its timers are set. They do not hold the event loop, and so Node does not tell of them. */
 function counting(): { clock: Clock; timers: () => number } {
@@ -92,8 +92,8 @@ describe('deadline()', () => {
     block(UNNOTICED_MS); // both are due now, one behind the other
     await next;
     callOff();
-    await turn();
-    await turn();
+    await turns();
+    await turns();
     assert.equal(calls, 0);
   });
 
@@ -151,8 +151,8 @@ describe('deadline()', () => {
     while (!judged && blocks < 10) {
       block(DEADLINE_MS + NOTICED_MS);
       blocks++;
-      await turn();
-      await turn();
+      await turns();
+      await turns();
     }
     assert.ok(blocks <= 3, `${blocks} blocks`);
   });

@@ -7,8 +7,8 @@ import type { WorkerHost } from '../../lib/host.ts';
 import { SIZES } from '../../lib/wire/channel.ts';
 import { runProgram } from '../../lib/worker/program.ts';
 import type { ToWorker } from '../../lib/wire/protocol.ts';
+import { turns } from '../support/turns.ts';
 
-const turns = async (): Promise<void> => { for (let turn = 0; turn < 20; turn++) await new Promise(resolve => { setImmediate(resolve); }); };
 
 /** A host whose module has these exports. */
 class Hosted {
@@ -63,7 +63,7 @@ class Hosted {
 
   hear(...messages: ToWorker[]): Promise<void> {
     for (const message of messages) this.#listeners['message']?.(['in', message]);
-    return turns();
+    return turns(20);
   }
 
   /** Starts it, and gives it jobs in one message. */

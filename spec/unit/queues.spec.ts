@@ -9,13 +9,13 @@ import { deferred, Fifo } from '../../lib/parent/fifo.ts';
 import { JobQueue } from '../../lib/parent/job-queue.ts';
 import { ResultQueue } from '../../lib/parent/result-queue.ts';
 import type { Result } from '../../lib/types.ts';
+import { turns } from '../support/turns.ts';
 
-const turn = (): Promise<void> => new Promise(resolve => { setImmediate(resolve); });
 
 /** Whether a promise is unsettled when all that can happen by itself has happened. */
 async function isPending(promise: Promise<unknown>): Promise<boolean> {
   const settled = promise.then(() => false, () => false);
-  return Promise.race([settled, turn().then(turn).then(() => true)]);
+  return Promise.race([settled, turns(2).then(() => true)]);
 }
 
 // ---- Fifo
@@ -355,7 +355,7 @@ describe('JobQueue.putAll()', () => {
 
   async function* threeLater(): AsyncGenerator<number> {
     for (const n of three()) {
-      await turn();
+      await turns();
       yield n;
     }
   }
@@ -387,10 +387,10 @@ describe('JobQueue.putAll()', () => {
       for (;;) yield pulled++;
     }
     const putting = queue.putAll(endless());
-    await turn();
+    await turns();
     assert.deepEqual([pulled, queue.size], [3, 3]);
     queue.shift();
-    await turn();
+    await turns();
     assert.deepEqual([pulled, queue.size], [4, 3]);
     ended(queue);
     assert.equal(await putting, 4);
@@ -481,7 +481,7 @@ describe('JobQueue.putAll()', () => {
       }
     }
     const putting = queue.putAll(closing());
-    await turn();
+    await turns();
     assert.equal(isClosed, false);
     assert.deepEqual(jobs(ended(queue)), [0, 1]);
     assert.equal(await putting, 2);
@@ -526,7 +526,7 @@ describe('JobQueue.putAll()', () => {
     assert.deepEqual(await Promise.all(puttings), [0, 0]);
     late[0].resolve({ done: false, value: 7 });
     late[1].reject(new Error('nobody asks any more'));
-    await turn();
+    await turns();
     assert.deepEqual([queue.size, changes()], [0, 0]);
   });
 
@@ -554,7 +554,7 @@ describe('JobQueue.putAll()', () => {
     const putting = queue.putAll({ [Symbol.asyncIterator]: () => ({ next: never, return: () => Promise.reject(new Error('cannot close')) }) });
     ended(queue);
     assert.equal(await putting, 0);
-    await turn();
+    await turns();
   });
 
   it('resolves to 0 and closes the iterator, unasked, once the queue has ended', async () => {
@@ -635,10 +635,10 @@ describe('ResultQueue', () => {
   it('gives a reader results as they come', async () => {
     const { results } = resultQueue();
     const reading = readAll(results);
-    await turn();
+    await turns();
     for (const id of [0, 1]) results.push(result(id));
     assert.equal(results.size, 1, 'the first went to the reader, which has not asked again');
-    await turn();
+    await turns();
     results.push(result(2));
     results.end(null);
     assert.deepEqual(await reading, [0, 1, 2]);
@@ -658,7 +658,7 @@ describe('ResultQueue', () => {
     const readings = [readAll(results), readAll(results)];
     for (let id = 0; id < 100; id++) {
       results.push(result(id));
-      if (id % 7 === 0) await turn();
+      if (id % 7 === 0) await turns();
     }
     results.end(null);
     const [a = [], b = []] = await Promise.all(readings);
@@ -721,7 +721,7 @@ describe('ResultQueue.end()', () => {
   it('finishes all readers that wait', async () => {
     const { results } = resultQueue();
     const readings = [readAll(results), readAll(results)];
-    await turn();
+    await turns();
     results.end(null);
     assert.deepEqual(await Promise.all(readings), [[], []]);
     assert.equal(results.beingRead, false);
@@ -751,7 +751,7 @@ describe('ResultQueue.end()', () => {
     results.push(result(0));
     assert.deepEqual(await first, step(0));
     const waiting = [readAll(results), readAll(results)];
-    await turn();
+    await turns();
     results.end(error);
     assert.deepEqual(await Promise.all(waiting), [[error], [error]]);
     await assert.rejects(busy.next(), error);
@@ -799,7 +799,7 @@ describe('ResultQueue.drain()', () => {
     const { results } = resultQueue(0);
     results.drain();
     const reading = readAll(results);
-    await turn();
+    await turns();
     results.push(result(1));
     assert.deepEqual(results.drain(), []);
     results.end(null);
