@@ -41,7 +41,7 @@ export interface Assignee {
   endOfJobs(): void;
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
   /** An isolated job is over in it. */
-  letGo(): void;
+  jobOver(): void;
   /** A value that belongs to no job any more cannot be read. */
   thrown(error: unknown): void;
   broken(what: string): void;
@@ -85,7 +85,7 @@ export class Assignment<Job> {
     this.#answers = new Answers(channel, this.#inFlight, {
       letGo: () => {
         this.#limit.end();
-        worker.letGo();
+        worker.jobOver();
       },
       settled: (record, outcome, value) => owner.settled(record, outcome, value),
       valuePut: (record, value) => owner.valuePut(record, value),
@@ -190,6 +190,11 @@ export class Assignment<Job> {
   /** The results were worked off: a time limit that had to wait for them is looked at. */
   judge(): void {
     this.#limit.judge();
+  }
+
+  /** Its worker is dead: no job takes too long in there. */
+  stopClock(): void {
+    this.#limit.end();
   }
 
   /** So many of the oldest have started, as the worker says itself. */

@@ -18,7 +18,7 @@ export class Barrier<Job, Value> {
   readonly maps = new Set<OrderedMap<Job, Value>>();
   #latePresses = 0;
 
-  /** @param ignoreSignals From there on signals are the program's own. */
+  /** @param ignoreSignals Stops listening to signals. */
   constructor(host: Host, results: ResultQueue<Job, Value>, ignoreSignals: () => void) {
     this.#host = host;
     this.#results = results;

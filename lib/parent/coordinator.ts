@@ -1,4 +1,4 @@
-// Joins the four that do the work of a pool and do not know each other. Everything goes through `advance`, which is called after every
+// Joins what does the work of a pool: five parts that do not know each other. Everything goes through `advance`, which is called after every
 // event and does what can be done then.
 //
 //  jobs.ts        every job's record and its one outcome       dispatcher.ts   which worker gets which jobs
@@ -103,7 +103,7 @@ export class Coordinator<Job, Value> {
     };
   }
 
-  /** Somebody waits for the end: nobody need read results before. */
+  /** Somebody waits for the end: from here on jobs are sent also where nobody reads results. */
   join(): void {
     this.#dispatcher.isJoining = true;
     this.#changed();
@@ -160,7 +160,7 @@ export class Coordinator<Job, Value> {
     const mayHaveStarted = leftovers.started.length + leftovers.suspects.length > 0;
     this.#workforce.forget(worker, report);
     this.jobs.workerGone(leftovers, { cause, report, isTerminating: this.shutdown.state === 'terminating' });
-    if (this.shutdown.state === 'running') this.#workforce.replace(worker, report, cause, mayHaveStarted);
+    if (this.shutdown.state === 'running') this.#workforce.countDeath(worker, report, cause, mayHaveStarted);
     this.#advance();
   }
 
@@ -205,8 +205,8 @@ export class Coordinator<Job, Value> {
   #startWorkers(): void {
     if (this.shutdown.state !== 'running') return;
     this.#workforce.start(() => {
-      const { wantedWorkers } = this.#dispatcher;
-      return this.jobs.queue.closed ? wantedWorkers : Math.max(wantedWorkers, this.#settings.minWorkers - this.#workforce.workers.size);
+      const wanted = this.#dispatcher.wantedWorkers();
+      return this.jobs.queue.closed ? wanted : Math.max(wanted, this.#settings.minWorkers - this.#workforce.workers.size);
     });
   }
 

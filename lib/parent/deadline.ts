@@ -1,4 +1,4 @@
-// A timer that judges nobody unheard: it knows when the process itself stood still.
+// A timeout that forgives a blocked event loop: it fires only after what had come was read, and waits longer if this process stood still.
 
 import type { Clock } from '../host.ts';
 

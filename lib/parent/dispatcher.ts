@@ -24,7 +24,7 @@ export class Dispatcher<Job, Value> {
   readonly #batchSize: BatchSize;
   readonly #pool: object;
   #rebalanceTimer: Timer | undefined;
-  /** Somebody waits for the end: nobody need read before. */
+  /** Somebody waits for the end: from here on jobs are sent also where nobody reads results. */
   isJoining = false;
   /** Jobs that were put waited for a reader of the results, when this was last looked at. */
   isHeldBack = false;
@@ -56,7 +56,7 @@ export class Dispatcher<Job, Value> {
   }
 
   /** How many more workers the waiting jobs could have. */
-  get wantedWorkers(): number {
+  wantedWorkers(): number {
     let wanted = this.#jobs.waiting - (this.#holdsBack() ? this.#jobs.queue.size : 0);
     for (const worker of this.#workers) if (worker.activity !== 'busy' && !worker.isLeaving) wanted--;
     return wanted;

@@ -1,4 +1,4 @@
-// A ring of objects, and a promise with its two ends. They know nothing.
+// Two tools: a first-in-first-out queue of objects, and a promise with its `resolve` and `reject`.
 
 /** First in, first out, of objects, in one array used as a ring: it doubles when it is full and halves when three quarters are empty. */
 export class Fifo<T extends object> {

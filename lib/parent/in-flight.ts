@@ -73,7 +73,7 @@ export class InFlight<Job> {
     const message = this.#messages[0];
     if (message === undefined) return undefined;
     const record = message[this.#answered]!; // a message that is all answered is taken out
-    if (isLoop) this.#lastAnswered = record; // a call would keep its value by it
+    if (isLoop) this.#lastAnswered = record; // for a call, remembering the record would keep its value in memory
     if (isLoop && record.state === 'in flight') this.lastDone = record;
     this.answeredTotal++;
     if (++this.#answered === message.length) {

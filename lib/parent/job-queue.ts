@@ -110,8 +110,8 @@ export class JobQueue<Job, Entry extends object = object> {
   }
 
   /**
-   * @internal Whether a reader of the results may be waiting for room here, and so for itself: in a `put()`, for all that one knows; in
-   * a `putAll()` that was called in its loop, if it has not asked for a result since.
+   * @internal Whether a reader of the results may be blocked here: in a `put()`, or in a `putAll()` that was called in its own loop. It
+   * must not be held back, as it would wait for itself.
    */
   get holdsReader(): boolean {
     if (this.#isPutHeld) return true;

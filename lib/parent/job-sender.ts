@@ -107,7 +107,7 @@ export class JobSender<Job> {
     });
   }
 
-  /** A worker without a job reads what it is sent, piece by piece. One that does not never will. */
+  /** A worker without a job reads what it is sent, piece by piece. One that does not read within that time is stuck. */
   #awaitReading(): void {
     this.#cancelReading();
     if (this.#inFlight.messages === 0) this.#cancelReading = deadline(this.#host, READING_MS, () => this.#owner.unread());

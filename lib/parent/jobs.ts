@@ -1,16 +1,21 @@
 // Every job of a pool, from the moment it is accepted to its one outcome: what waits, what is tried again, who is told, and what is
 // counted. It knows neither workers nor why the pool ends.
 //
-//  state      event                               → state       what is done
-//  waiting    dispatched                          in flight     (dispatcher.ts)
-//  in flight  its value, or what it threw         over          its caller is told, or it is pushed to the results
-//             its worker died of itself           waiting       where it has attempts left, isolated; else over: rejected
-//             its time is up                      cancelled     where it has attempts left; else over: rejected
-//             its `signal` aborted                over          rejected; its worker is told
-//             handed back by its worker           waiting       in front of all others
-//  cancelled  its worker has let go of it         waiting       the next attempt, isolated
-//  waiting    its `signal` aborted, its map left  over          rejected
-//  the pool ends: waiting → over, pending; what an ended worker had → over, lost if it may have started, else pending
+//  state      event                                          → state     what is done
+//  waiting    dispatched                                     in flight   (dispatcher.ts)
+//             cannot be cloned; a call on a module with a loop  over     rejected
+//             its `signal` aborted, its map was left         over        rejected
+//             the pool ends                                  over        pending; lost if it is a suspect: it may have started before
+//  in flight  its value, or what it threw                    over        its caller is told, or it is pushed to the results
+//             its worker died, and it had started            waiting     the next attempt, isolated; without one left over: rejected
+//             its worker died, and it may have started       waiting     the same attempt, isolated: it is a suspect
+//             its worker died, and it had not started        waiting     in front; over: rejected, if three were killed while it was sent
+//             handed back by its worker                      waiting     in front; over: rejected, if its map was left
+//             its time is up                                 cancelled   where it has attempts left; else over: rejected
+//             its `signal` aborted                           over        rejected; its worker is told
+//             its worker is gone, and the pool is ending     over        lost if it may have started, else pending. But where the pool only
+//                                                                        finishes, one that had started is rejected
+//  cancelled  its worker has let go of it, or is gone        waiting     the next attempt, isolated; when the pool is ending over: rejected
 
 import { JobTimeoutError, WorkerExitError } from '../errors.ts';
 import type { Host } from '../host.ts';

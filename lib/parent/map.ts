@@ -21,7 +21,7 @@ export interface MapHost<Job, Value> {
   entered(map: OrderedMap<Job, Value>): void;
   /** Takes a job, and returns its id and what drops it while it waits; undefined if it was closed. */
   call(job: Job, caller: Caller): { id: number; drop: () => void } | undefined;
-  /** The map is at its end: nobody need tell it of the pool's. */
+  /** The map is at its end: it is no longer told of the pool's. */
   left(map: OrderedMap<Job, Value>): void;
   /** What the end of the pool is to a reader. Rejects if it failed, or was only closed. */
   whyEnded(): Promise<Error>;

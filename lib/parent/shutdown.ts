@@ -1,16 +1,18 @@
 // How a pool ends. It knows workers, and neither queues nor jobs.
 //
-//  state        interrupt(), a signal, an abort   terminate(), a failure       a press                    no worker is left
-//  running      finishing or terminating (1)      terminating: step 1          as interrupt()             gone, once it is closed and all is settled
-//  finishing    –                                 terminating: step 1          terminating: step 1        gone
-//  terminating  –                                 the shorter grace counts     step 3, for all            gone
-//  gone         –                                 –                            Ctrl-C is given back (2)   –
+//  state        interrupt(), an abort, a signal   terminate()                  a failure            a press                    no worker is left
+//  running      finishing or terminating (1)      terminating: step 1          terminating: step 1  as interrupt()             gone (2)
+//  finishing    –                                 terminating: step 1          –                    terminating: step 1        gone
+//  terminating  –                                 the shorter grace counts     –                    step 3, for all            gone
+//  gone         –                                 –                            –                    Ctrl-C is given back (3)   –
 //
-//  (1) by `interruptPolicy`       (2) at the second press, where nobody reads the results
+// (1) By `interruptPolicy`. (2) Once it is closed and all jobs have their outcome. (3) At the second press, where nobody reads the results; where they
+// are read, Ctrl-C is given back without a press when none is left.
 //
-// The three steps, for all workers together: 1. `stop` by message. 2. SIGTERM to those that do not answer, once all have been silent for 50 ms, and
-// 500 ms later at the latest. 3. SIGKILL to those that are not gone when their grace is over; 0 is at once.
+// The three steps, for all workers together: 1. `stop` by message. 2. SIGTERM to those that are starting, or have jobs, and do not answer, once all
+// have been silent for 50 ms, and 500 ms later at the latest. 3. SIGKILL to those that are not gone when their grace is over; 0 is at once.
 // The first reason stays: Ctrl-C and then `terminate()` is `interrupted`.
+// A press in the turn in which the program itself interrupted the pool is that same press (`isNew`).
 
 import type { Host } from '../host.ts';
 import type { Settings } from '../options.ts';

@@ -85,7 +85,7 @@ export class Starts {
 
   /** A process was started. */
   began(): void {
-    this.hasRoom();
+    this.resetRefusals();
     if (this.crashStreak > 0) this.#wait(START_MS);
   }
 
@@ -95,7 +95,7 @@ export class Starts {
   }
 
   /** A process was started, or one is gone: the machine may have room for another. */
-  hasRoom(): void {
+  resetRefusals(): void {
     this.refusals = 0;
     this.#clock.clearTimeout(this.#refusalPause);
     this.#refusalPause = undefined;

@@ -55,7 +55,7 @@ export class TimeLimit<Job> {
     this.#overdue = undefined;
   }
 
-  /** A large value has come, and was a value of a loop: its job goes on, and has had its time. Unless the next message, which is here already, says that it is done. */
+  /** A large value has come, and was a value of a loop: its job has had its time. But wait one turn: the next message, which may be here already, may say that it is done. */
   judge(): void {
     const record = this.#overdue;
     if (record === undefined) return;

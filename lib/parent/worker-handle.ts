@@ -1,5 +1,4 @@
-// The parent's handle on one worker: what it was told, what it said, and what follows from that. It reports to an owner, and knows neither
-// the queues nor why a worker should end.
+// The parent's handle on one worker: what it was told, what it said, and what follows from that. It knows neither queues nor why a worker should end.
 //
 // Its states, and what leads from one to the next: worker-states.ts. Its jobs: assignment.ts. Its process: worker-process.ts.
 // Its end has a date from when it is to leave: the sentinel without a job, `stop`, 'stopping', SIGTERM: then it has `graceMs`, and SIGKILL follows.
@@ -16,7 +15,7 @@ import { Assignment } from './assignment.ts';
 import type { JobRecord } from './job-record.ts';
 import type { WorkerOwner } from './worker-owner.ts';
 import { WorkerProcess } from './worker-process.ts';
-import { MAY_NOT_START, NEXT } from './worker-states.ts';
+import { isStep, MAY_NOT_START, NEXT } from './worker-states.ts';
 import type { Event, Reason, State } from './worker-states.ts';
 
 /** A manual loop that waits for its next job has so long, at least, to read its sentinel: it may have a sum to put. */
@@ -58,6 +57,7 @@ export class WorkerHandle<Job> {
     this.#child = new WorkerProcess(host, child, {
       overdue: () => this.kill('SIGKILL'),
       disconnected: () => this.#state === 'finished',
+      exited: () => this.assignment.stopClock(),
       neverStarted: error => { this.#cause = error; },
       gone: exit => this.assignment.whenKnown(() => this.#gone(exit)),
     });
@@ -123,7 +123,7 @@ export class WorkerHandle<Job> {
     return this.assignment.isReclaimable && this.mayAnswer && !this.mayNotStart;
   }
 
-  /** Whether the pool may SIGTERM it after `stop`: it does not answer, and not because it is sending a large result or being sent a large job. */
+  /** Whether the pool may SIGTERM it: it does not answer `stop`, and not because something large is under way, in either direction. */
   get isUnresponsive(): boolean {
     return this.#state === 'stopping' && (!this.wasReady || this.assignment.hasSent) && !this.assignment.receivesLarge;
   }
@@ -179,7 +179,7 @@ export class WorkerHandle<Job> {
     if (this.#state === 'draining' && this.wasReady && !this.assignment.hasJob) this.#child.endWithin(ms);
   }
 
-  /** Step 1 of terminate: asks it to leave. From its answer on, or from SIGTERM, it has `graceMs`. */
+  /** Step 1 of terminate: asks it to leave. It has `graceMs`, and again from its answer on, or from SIGTERM. */
   stop(graceMs: number): void {
     this.#go('STOP');
     this.#host.clearTimeout(this.#idleTimer);
@@ -232,20 +232,20 @@ export class WorkerHandle<Job> {
       case 'ready':
         this.#kind = message.kind;
         this.#owner.ready();
-        this.#looked();
+        this.#jobsChanged();
         break;
       case 'failed':
         this.#owner.failed(message.during, this.#channel.readReason(message.reason));
         break;
       case 'results':
         this.assignment.results(message);
-        this.#weighed(message.memoryBytes);
-        this.#looked();
+        this.#checkMemory(message.memoryBytes);
+        this.#jobsChanged();
         this.assignment.judge();
         break;
       case 'reclaimed':
         this.assignment.handedBack(message.jobs);
-        this.#looked();
+        this.#jobsChanged();
         break;
       case 'sentinel-read':
         if (this.#state === 'summing') this.#child.endWithin(Infinity); // what a loop does now is its work
@@ -263,18 +263,20 @@ export class WorkerHandle<Job> {
       case 'end-of-results':
         if (message.failed) this.thrown(this.#channel.readReason(message.error));
         break;
+      default:
+        message satisfies never; // a message of the protocol that nobody understands does not compile
     }
   }
 
   /** It says how much memory it holds. */
-  #weighed(bytes: number): void {
+  #checkMemory(bytes: number): void {
     if (bytes <= (this.#settings.maxWorkerMemory ?? Infinity)) return;
     this.#reason ??= 'memory';
     this.endOfJobs();
   }
 
   /** It may have no job now: then it is idle, or is to read its sentinel. */
-  #looked(): void {
+  #jobsChanged(): void {
     if (!this.assignment.hasJob) this.#awaitJob();
     this.#awaitLeaving();
   }
@@ -286,7 +288,7 @@ export class WorkerHandle<Job> {
     this.#idleTimer = this.#host.setTimeout(() => this.#owner.idled(), idleTimeoutMs).unref();
   }
 
-  letGo(): void {
+  jobOver(): void {
     if (this.#state === 'dying') this.#sendSentinel(); // it has survived SIGTERM, and may leave after all
   }
 
@@ -316,4 +318,3 @@ export class WorkerHandle<Job> {
   }
 }
 
-const isStep = (type: string): type is Event => type in NEXT.starting || type in NEXT.leaving || type in NEXT.summing;

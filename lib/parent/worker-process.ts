@@ -16,6 +16,8 @@ export interface ProcessOwner {
   overdue(): void;
   /** Nobody hears from it any more. Whether it has said all by then: one that has not must not live on. */
   disconnected(): boolean;
+  /** Nothing runs in it any more. What it had sent may still come. */
+  exited(): void;
   /** It could not even be started: 'gone' follows. */
   neverStarted(error: Error): void;
   gone(exit: Exit): void;
@@ -93,6 +95,7 @@ export class WorkerProcess {
 
   #exited(exit: Exit, graceMs: number): void {
     this.exit = exit;
+    this.#owner.exited();
     if (this.target < 0) this.#child.kill('SIGKILL'); // what it started and left behind, for the last time
     // Somebody else may hold the other end of its channel open, a program that it started and left, say.
     this.endWithin(graceMs);

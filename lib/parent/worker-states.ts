@@ -10,9 +10,10 @@
 //  leaving    cleaning up: it starts nothing more     leaving   leaving   leaving   –         –              –            –         finished
 //  finished   at its end: it has said all             finished  finished  finished  –         –              –            –         –
 //
-//  In capitals: what it is told. Else what it says: a dash is a ProtocolError, as is what the protocol does not know. Any state: gone, when its
-//  exit was seen and its channel was read to the end.
-//  (1) early, if it was not told to, or has jobs
+// In capitals: what it is told; the other columns: what it says, where a dash is a ProtocolError. What is not in the table (results, `reclaimed`,
+// `exiting`, pieces of large values) it may say in any state. Any state leads to `gone`, when its exit was seen and its channel was read to the end.
+// (1) From ready always "early": another worker takes its place. From draining and summing if it still has jobs. Never while it is stuck in a job that
+// was cancelled.
 
 export type State = 'starting' | 'ready' | 'draining' | 'summing' | 'stopping' | 'dying' | 'leaving' | 'finished' | 'gone';
 export type Event = 'SENTINEL' | 'STOP' | 'KILL' | 'ready' | 'sentinel-read' | 'stopping' | 'failed' | 'end-of-results';
@@ -29,6 +30,9 @@ export const NEXT: Record<State, Partial<Record<Event, State>>> = {
   finished: { SENTINEL: 'finished', STOP: 'finished', KILL: 'finished' },
   gone: {},
 };
+
+/** Whether a message of this type is a column of the table. */
+export const isStep = (type: string): type is Exclude<Event, 'SENTINEL' | 'STOP' | 'KILL'> => Object.values(NEXT).some(steps => type in steps);
 
 /** Why another one should take its place. */
 export type Reason = 'crashed' | 'left early' | 'job limit' | 'memory' | 'stuck' | 'protocol';

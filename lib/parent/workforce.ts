@@ -105,12 +105,12 @@ export class Workforce<Job> {
     this.workers.delete(worker);
     if (worker.pid === 0) return;
     this.guard.forget(worker.target);
-    this.starts.hasRoom();
+    this.starts.resetRefusals();
     if (events.workerLeft.hasSubscribers) events.workerLeft.publish({ pool: this.#owner.pool, error: undefined, ...report });
   }
 
-  /** Another one may have to take its place, while the pool is running. */
-  replace(worker: WorkerHandle<Job>, report: WorkerReport, cause: unknown, mayHaveStarted: boolean): void {
+  /** The pool is running: another one may have to take its place. */
+  countDeath(worker: WorkerHandle<Job>, report: WorkerReport, cause: unknown, mayHaveStarted: boolean): void {
     if (worker.pid === 0) return this.#refused(cause);
     if (worker.reason === undefined) return;
     this.#died++;

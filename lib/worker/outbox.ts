@@ -89,7 +89,7 @@ export class Outbox {
     return this.flush();
   }
 
-  /** The outcome that a returned value is. Of the last job of a message it leaves now, and is shielded: the others are tiny, and lost until the next flush. */
+  /** The outcome that a returned value is. Of the last job of a message it leaves now, and is shielded: the others are tiny, and can be lost until the next flush. */
   fulfilled(value: unknown, isLast: boolean): JobOutcome {
     if (isView(value) || (isLast && !isSmall(value))) this.raiseShield();
     const { bytes } = this.#batch;

@@ -5,13 +5,13 @@
 //  state      a value  a rejection  SIGTERM       READY    STOP       OVER       STUCK     LATE      UNUSABLE  DONE
 //  starting   –        –            ends it       working  settling   –          –         –         left      –
 //  working    counts   counts       ends it (1)   –        settling   finishing  given up  –         –         –
-//  settling   counts   no           does nothing  –        settling   finishing  –         given up  left      –
-//  finishing  counts   no           does nothing  –        finishing  –          –         given up  left      left
-//  given up   no       no           does nothing  –        given up   given up   –         given up  left      left
+//  settling   counts   no           does nothing  –        settling   finishing  –         given up  –         –
+//  finishing  counts   no           does nothing  –        finishing  –          –         given up  –         left
+//  given up   no       no           does nothing  –        given up   given up   –         given up  –         left
 //  left       –        –            does nothing  –        left       –          –         left      –         –
 //
-//  READY: the module is set up. STOP: told so; a second one ends the wait for what runs. OVER: the sentinel, a loop that returned, tampered with, or
-//  what ran at `stop` is over. STUCK: a job that was cancelled does not let go. LATE: 30 ms after `stop`. UNUSABLE: the module is. DONE: all results
+//  READY: the module is set up. STOP: told so; a second one ends the wait for what runs. OVER: the sentinel was read, the loop
+//  returned, a listener of ours was removed, or the job that ran at `stop` is over. STUCK: a job that was cancelled does not let go. LATE: 30 ms after `stop`. UNUSABLE: the module is. DONE: all results
 //  have left, and `teardown` is over.
 //  (1) but while a large result is under way: see outbox.ts
 //
@@ -43,9 +43,9 @@ type Event = 'READY' | 'STOP' | 'OVER' | 'STUCK' | 'LATE' | 'UNUSABLE' | 'DONE';
 export const NEXT: Record<State, Partial<Record<Event, State>>> = {
   starting: { READY: 'working', STOP: 'settling', UNUSABLE: 'left' },
   working: { STOP: 'settling', OVER: 'finishing', STUCK: 'given up' },
-  settling: { STOP: 'settling', OVER: 'finishing', LATE: 'given up', UNUSABLE: 'left' },
-  finishing: { STOP: 'finishing', LATE: 'given up', UNUSABLE: 'left', DONE: 'left' },
-  'given up': { STOP: 'given up', OVER: 'given up', LATE: 'given up', UNUSABLE: 'left', DONE: 'left' },
+  settling: { STOP: 'settling', OVER: 'finishing', LATE: 'given up' },
+  finishing: { STOP: 'finishing', LATE: 'given up', DONE: 'left' },
+  'given up': { STOP: 'given up', OVER: 'given up', LATE: 'given up', DONE: 'left' },
   left: { STOP: 'left', LATE: 'left' },
 };
 
@@ -162,10 +162,10 @@ class Program implements Running {
   }
 
   async #fail(during: 'import' | 'exports' | 'setup', reason: unknown): Promise<void> {
+    this.#go('UNUSABLE');
     const failure = this.#channel.encodePacked(packReason(reason));
     await this.#channel.sendLarge();
     await this.#channel.send({ type: 'failed', during, reason: failure });
-    this.#go('UNUSABLE');
     this.#host.exit(1);
   }
 

@@ -126,7 +126,7 @@ describe('Starts', () => {
     const starts = new Starts(node, [], () => {});
     for (let nth = 0; nth < 4; nth++) {
       for (let tries = 0; tries < 5; tries++) assert.equal(starts.refused(false), true);
-      starts.hasRoom();
+      starts.resetRefusals();
       assert.deepEqual([starts.refusals, starts.arePaused], [0, false]);
     }
     for (const isTried of [true, true, true, true, true, false]) assert.equal(starts.refused(false), isTried);

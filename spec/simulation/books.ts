@@ -524,6 +524,8 @@ export class Books {
     } else if (what instanceof JobTimeoutError) {
       this.#machine.met.add('a timeout');
       if (account.timeoutMs === undefined) fail('by a timeout that it does not have');
+      const areQuick = this.#isPunctual && this.#areSmall && this.#plan.jobs.every(({ end }) => end !== 'spins later') && this.#plan.steps.every(step => step.do !== 'stop');
+      if (areQuick && (account.timeoutMs ?? 0) >= 50 && ran.length === 0) fail('by a timeout, and was never started');
     } else if (what instanceof JobLostError) fail('as lost, which is no rejection');
     else if (what instanceof Error && what.name === 'AbortError') fail('by the end of the pool');
   }

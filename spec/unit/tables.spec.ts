@@ -36,6 +36,17 @@ describe('the table of states', () => {
     assert.deepEqual(tableOf('worker/program.ts', 'READY'), asLived);
   });
 
+  it('stands in lib/README.md as it stands in the file, for the pool as well', () => {
+    const read = (path: string): string => readFileSync(new URL(`../../../lib/${path}`, import.meta.url), 'utf8');
+    for (const path of ['parent/shutdown.ts', 'parent/worker-states.ts', 'worker/program.ts']) {
+      const lines = read(path).split('\n');
+      const at = lines.findIndex(line => line.startsWith('//  state '));
+      const end = lines.findIndex((line, i) => i > at && !line.startsWith('//  '));
+      const table = lines.slice(at, end).map(line => line.slice(4)).join('\n');
+      assert.ok(at !== -1 && end > at + 4 && read('README.md').includes(`\`\`\`\n${table}\n\`\`\``), path);
+    }
+  });
+
   it('leads nowhere that is no state', () => {
     for (const table of [asKnown, asLived] as Table[]) {
       for (const steps of Object.values(table)) for (const next of Object.values(steps)) assert.ok(String(next) in table, String(next));
