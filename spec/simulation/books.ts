@@ -463,7 +463,7 @@ export class Books {
     this.#judgeSignals();
     const soonMs = this.goneMs - this.#killedMs;
     if (soonMs > SOON_MS[this.#plan.weather] + this.blockedMs) fail(`it was told to end at once, and took ${soonMs.toFixed(0)} ms`);
-    if (report.error !== null && /in a row/.test(report.error.message)) this.#judgeFailure(host);
+    if (report.error !== null && /in a row/.test(report.error.message) && !/refused it/.test(report.error.message)) this.#judgeFailure(host);
     if (this.endMs !== Infinity && this.#plan.options.interruptPolicy !== 'finish') {
       const tookMs = this.goneMs - this.endMs;
       const mostMs = 2 * this.longestGraceMs + SLACK_MS + this.blockedMs;
@@ -568,7 +568,7 @@ export class Books {
       const couldSay = start.worker.deathSignal === null && start.worker.saidMs <= actor.diedMs && start.endedMs < start.worker.stopReadMs && this.#areSmall;
       if (kind === 'function' && wasInTime && !mayBeDropped && couldSay && end !== 'fulfilled') fail(`is ${end}: it had returned in a worker that said all before it exited`);
       const tookMs = start.endedMs - start.atMs;
-      if (kind === 'loop' && this.#plan.jobs[key]!.loop === 'goes on' && account.timeoutMs !== undefined && this.#isPunctual && hasReturned && tookMs > account.timeoutMs + LATE_MS && end !== 'rejected' && !(end === 'lost' && (options.retries ?? 0) > 0)) fail(`took ${tookMs.toFixed(0)} ms and is ${end}: it had ${account.timeoutMs}`);
+      if (kind === 'loop' && next === undefined && this.#plan.jobs[key]!.loop === 'goes on' && account.timeoutMs !== undefined && this.#isPunctual && hasReturned && tookMs > account.timeoutMs + LATE_MS && end !== 'rejected' && !(end === 'lost' && (options.retries ?? 0) > 0)) fail(`took ${tookMs.toFixed(0)} ms and is ${end}: it had ${account.timeoutMs}`);
       const { valueBytes } = this.#plan.jobs[key]!;
       const isView = valueBytes >= 3000 && valueBytes % 9000 !== 0;
       if (kind === 'function' && wasInTime && !mayBeDropped && isView && start.worker.deathSignal === 'SIGTERM' && end !== 'fulfilled') fail(`is ${end}: SIGTERM took its value, which is large`);
@@ -580,7 +580,7 @@ export class Books {
   #judgeFailure({ workers }: SimHost): void {
     const deaths = workers.map(({ actor }) => actor.diedMs).filter(diedMs => diedMs < this.goneMs).sort((a, b) => b - a);
     const sinceMs = deaths[FEWEST_ROUNDS - 1] ?? 0;
-    const done = this.#starts.find(start => this.#isReal(start) && start.how !== 'runs' && start.endedMs > sinceMs && start.endedMs < start.worker.actor.diedMs && start.worker.left.some(({ sign, sentMs }) => sign === signed(start.key, start.attempt) && sentMs <= start.worker.actor.diedMs && sentMs < this.#failedMs - 100));
+    const done = this.#starts.find(start => this.#isReal(start) && !start.worker.wasCancelled && start.how !== 'runs' && start.endedMs > sinceMs && start.endedMs < start.worker.actor.diedMs && start.worker.left.some(({ sign, sentMs }) => sign === signed(start.key, start.attempt) && sentMs <= start.worker.actor.diedMs && sentMs < this.#failedMs - 100));
     if (done !== undefined) this.#machine.fail(`the pool failed, and job ${done.key} was done in between`);
   }
 
