@@ -22,7 +22,7 @@ const PROGRAM = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
 const onSignal = sharedListener((signal: NodeJS.Signals, listener) => {
   process.on(signal, listener);
   return () => process.off(signal, listener);
-});
+}, new Map());
 
 export const node: Host = {
   now,

@@ -58,10 +58,10 @@ export class Assignment<Job> {
   readonly #answers: Answers<Job>;
   /** It was asked for jobs, and has not answered. */
   #isReclaiming = false;
-  /** Jobs came back from behind this one: nothing goes there again. */
-  #slowJob: JobRecord<Job> | undefined;
-  /** The job that it was told to give up. */
-  #cancelled: JobRecord<Job> | undefined;
+  /** The id of the job from behind which jobs came back: nothing goes there again. */
+  #slowId: number | undefined;
+  /** That of the job that it was told to give up. */
+  #cancelledId: number | undefined;
   /** A large value is on its way here. */
   receivesLarge = false;
 
@@ -126,7 +126,7 @@ export class Assignment<Job> {
   hasRoom(window: number): boolean {
     if (this.#isReclaiming || this.#inFlight.isHeld) return false;
     const { current } = this.#inFlight;
-    return current === undefined || (this.#inFlight.messages < window && current.isolated === null && current !== this.#slowJob);
+    return current === undefined || (this.#inFlight.messages < window && current.isolated === null && current.id !== this.#slowId);
   }
 
   /** Whether it may be asked for jobs: none is on its way that would be taken for one of them. */
@@ -136,7 +136,7 @@ export class Assignment<Job> {
 
   /** Whether it has not let go of the job that it was told to give up. */
   get isStuck(): boolean {
-    return this.#cancelled !== undefined && this.#inFlight.current === this.#cancelled;
+    return this.#cancelledId !== undefined && this.#inFlight.current?.id === this.#cancelledId;
   }
 
   /** Sends as many jobs as `take` has and a message can hold, and returns them. */
@@ -159,7 +159,7 @@ export class Assignment<Job> {
   /** Has it give up a job: its signal aborts, and if the worker neither settles the job nor leaves it is ended. */
   cancel(record: JobRecord<Job>, reason: unknown): void {
     if (this.#inFlight.current !== record) return; // still held: then it is told when it has it
-    this.#cancelled = record;
+    this.#cancelledId = record.id;
     const packed = packReason(reason); // only read by the job's signal: skip large ones
     void this.#channel.send({ type: 'cancel', id: record.id, reason: sizeOf(packed) > FULL_MESSAGE_BYTES ? undefined : packed });
     this.#limit.awaitLettingGo(record);
@@ -177,7 +177,7 @@ export class Assignment<Job> {
     this.#isReclaiming = false;
     const records = this.#inFlight.reclaim(count);
     if (records === undefined) return this.#worker.broken('more jobs back than it had');
-    this.#slowJob = this.#inFlight.current;
+    this.#slowId = this.#inFlight.current?.id;
     this.#owner.handedBack(records);
   }
 

@@ -63,10 +63,14 @@ export class Coordinator<Job, Value> {
     this.#dispatcher = new Dispatcher(host, settings, { jobs: this.jobs, workers, batchSize: this.#batchSize, pool });
     this.shutdown = new Shutdown(host, settings, workers, { ...owner, ended: end => this.#ended(end), pressedLate: () => this.barrier.pressed() });
     this.barrier = new Barrier(host, this.jobs.results, onInterrupt(host, settings.interruptSignals, signal => this.shutdown.press(signal)));
-    const { signal, minWorkers } = settings;
-    const abort = (): void => this.shutdown.interrupt(null);
-    this.#ignoreAbort = signal === undefined ? () => {} : onAbort(signal, abort);
-    if (signal?.aborted === true) abort();
+    const { signal } = settings;
+    this.#ignoreAbort = signal === undefined ? () => {} : onAbort(signal, () => this.shutdown.interrupt(null));
+  }
+
+  /** The pool is made: from here on its subscribers may call it. */
+  begin(): void {
+    const { signal, minWorkers } = this.#settings;
+    if (signal?.aborted === true) this.shutdown.interrupt(null);
     else if (minWorkers > 0) this.#changed();
   }
 
@@ -159,7 +163,7 @@ export class Coordinator<Job, Value> {
   #workerGone(worker: WorkerHandle<Job>, { cause, report, ...leftovers }: Departure<Job>): void {
     const mayHaveStarted = leftovers.started.length + leftovers.suspects.length > 0;
     this.#workforce.forget(worker, report);
-    this.jobs.workerGone(leftovers, { cause, report, isTerminating: this.shutdown.state === 'terminating' });
+    this.jobs.workerGone(leftovers, { cause, report, isTerminating: () => this.shutdown.state === 'terminating' });
     if (this.shutdown.state === 'running') this.#workforce.countDeath(worker, report, cause, mayHaveStarted);
     this.#advance();
   }

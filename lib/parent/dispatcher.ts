@@ -43,12 +43,12 @@ export class Dispatcher<Job, Value> {
   dispatch(): void {
     const { hasMore } = this.#jobs.queue;
     for (const behindAnother of [false, true]) {
-      // Nothing goes behind another job that a worker which is still starting, or may yet be started, could have at once.
-      if (behindAnother && this.#jobs.waiting <= this.#notReadyCount) return;
       for (const worker of this.#workers) {
         while (worker.assignment.hasJob === behindAnother && worker.hasRoom(this.#batchSize.window)) {
           const first = this.#peek();
           if (first === undefined || (first.isolated !== null && behindAnother)) return;
+          // Nothing goes behind another job that a worker which is still starting, or may yet be started, could have at once.
+          if (behindAnother && this.#jobs.waiting <= this.#notReadyCount) return;
           this.#send(worker, first, hasMore);
         }
       }

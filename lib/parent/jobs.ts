@@ -129,21 +129,28 @@ export class Jobs<Job, Value> {
 
   /** The `signal` of a call aborted. Whether a worker has its job, and must hear of it. */
   cancel(record: JobRecord<Job>, reason: unknown): boolean {
-    const wasWaiting = record.state === 'waiting';
-    if (wasWaiting) record.pid = null; // no worker has it: that is no progress of theirs
+    if (record.state === 'waiting') {
+      this.#drop(record, reason);
+      this.calls.cancelled();
+      return false;
+    }
     this.settle(record, 'rejected', reason);
-    if (wasWaiting) this.calls.cancelled();
-    else if (record.isolated !== null) record.isolated.failure = reason;
-    return !wasWaiting;
+    if (record.isolated !== null) record.isolated.failure = reason;
+    return true;
   }
 
   /** A map was left: what waits is rejected, what is in flight may end. Whether it waited. */
   drop(record: JobRecord<Job>): boolean {
     if (record.state !== 'waiting') return false;
-    record.pid = null;
-    this.settle(record, 'rejected', undefined);
+    this.#drop(record, undefined);
     this.calls.cancelled();
     return true;
+  }
+
+  /** No worker has it: that is no progress of theirs. */
+  #drop(record: JobRecord<Job>, reason: unknown): void {
+    record.pid = null;
+    this.settle(record, 'rejected', reason);
   }
 
   // ---- Back
@@ -152,8 +159,8 @@ export class Jobs<Job, Value> {
   putBack(record: JobRecord<Job>): void {
     this.#host.assert(record.state !== 'over', 'what has its outcome does not wait again');
     if (this.#end !== undefined) return this.ledger.unfinished([record], 'pending', this.#end);
-    if (record.caller?.isGone === true) return this.settle(record, 'rejected', undefined);
     record.state = 'waiting';
+    if (record.caller?.isGone === true) return this.#drop(record, undefined);
     (record.caller === null ? this.queue : this.calls).putBack(record);
   }
 
@@ -180,7 +187,7 @@ export class Jobs<Job, Value> {
    *    ones had started, as it was killed in the middle of a message or broke the protocol, each of them is tried isolated, so that only the one
    *    that kills is charged. Everything else goes to another worker, or is pending if nothing may be dispatched any more.
    */
-  workerGone(leftovers: Leftovers<Job>, { cause, report, isTerminating }: { cause: unknown; report: WorkerReport; isTerminating: boolean }): void {
+  workerGone(leftovers: Leftovers<Job>, { cause, report, isTerminating }: { cause: unknown; report: WorkerReport; isTerminating: () => boolean }): void {
     const started = leftovers.started.filter(isNotOver);
     const suspects = leftovers.suspects.filter(isNotOver);
     const unstarted = leftovers.unstarted.filter(isNotOver);
@@ -199,7 +206,7 @@ export class Jobs<Job, Value> {
     if (this.#end !== undefined) this.ledger.unfinished(suspects, 'lost', this.#end);
     else for (const record of suspects.reverse()) this.#putBackIsolated(record);
 
-    if (this.#end !== undefined && isTerminating) this.ledger.unfinished(started, 'lost', this.#end);
+    if (this.#end !== undefined && isTerminating()) this.ledger.unfinished(started, 'lost', this.#end);
     else for (const record of started) {
       const before = record.isolated?.failure ?? cause;
       this.#attemptFailed(record, record.state === 'cancelled' ? before : new WorkerExitError(report, before === undefined ? {} : { cause: before }));

@@ -81,6 +81,7 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     this.#coordinator = new Coordinator(host, all, { href, workerData: pack(all.workerData, 'workerData') }, this);
     this.jobs = this.#coordinator.jobs.queue;
     this.results = this.#coordinator.jobs.results;
+    this.#coordinator.begin();
   }
 
   /**

@@ -25,21 +25,17 @@ export class WorkerHandle<Job> {
   readonly #host: Host;
   readonly #child: WorkerProcess;
   readonly #channel: Channel<ToParent, ToWorker>;
-  /** Its jobs. */
-  readonly assignment: Assignment<Job>;
+  readonly assignment: Assignment<Job>; // its jobs
   readonly #owner: WorkerOwner<Job>;
   readonly #settings: Settings;
-  /** Which round of starts it is of. */
-  readonly round: number;
+  readonly round: number; // which round of starts it is of
   #state: State = 'starting';
-  /** Known from when it is ready. */
-  #kind: ReadyMessage['kind'] | undefined;
+  #kind: ReadyMessage['kind'] | undefined; // known from when it is ready
   #reason: Reason | undefined;
   #graceMs: number;
   readonly #startedMs: number;
   lastMessageAt: number;
-  /** How many jobs had started, as it said when it exited. */
-  #startedAtExit: number | undefined;
+  #startedAtExit: number | undefined; // how many jobs had started, as it said when it exited
   #cause: unknown;
   #thrown: { error: unknown } | undefined;
   #idleTimer: Timer | undefined;
@@ -175,8 +171,11 @@ export class WorkerHandle<Job> {
 
   /** The sentinel is the next thing that it reads. One that does not read it never will: a timer that its last job left spins, say. A loop has a value to lose. */
   #awaitLeaving(): void {
-    const ms = this.isLoop ? Math.max(this.#graceMs, LOOP_ANSWER_MS) : this.#graceMs;
-    if (this.#state === 'draining' && this.wasReady && !this.assignment.hasJob) this.#child.endWithin(ms);
+    if (this.#state === 'draining' && this.wasReady && !this.assignment.hasJob) this.#leaveWithin();
+  }
+
+  #leaveWithin(): void {
+    this.#child.endWithin(this.isLoop ? Math.max(this.#graceMs, LOOP_ANSWER_MS) : this.#graceMs);
   }
 
   /** Step 1 of terminate: asks it to leave. It has `graceMs`, and again from its answer on, or from SIGTERM. */
@@ -248,7 +247,7 @@ export class WorkerHandle<Job> {
         this.#jobsChanged();
         break;
       case 'sentinel-read':
-        if (this.#state === 'summing') this.#child.endWithin(Infinity); // what a loop does now is its work
+        if (before === 'draining') this.#child.endWithin(Infinity); // what a loop does now is its work
         break;
       case 'stopping':
         if (!this.assignment.isStuck && (before === 'ready' || ((before === 'draining' || before === 'summing') && this.assignment.hasJob))) this.#reason ??= 'left early';
@@ -275,7 +274,6 @@ export class WorkerHandle<Job> {
     this.endOfJobs();
   }
 
-  /** It may have no job now: then it is idle, or is to read its sentinel. */
   #jobsChanged(): void {
     if (!this.assignment.hasJob) this.#awaitJob();
     this.#awaitLeaving();
@@ -289,7 +287,9 @@ export class WorkerHandle<Job> {
   }
 
   jobOver(): void {
-    if (this.#state === 'dying') this.#sendSentinel(); // it has survived SIGTERM, and may leave after all
+    if (this.#state !== 'dying' || this.#graceMs === 0) return;
+    this.#sendSentinel(); // it has survived SIGTERM, and may leave after all
+    this.#leaveWithin();
   }
 
   thrown(error: unknown): void {

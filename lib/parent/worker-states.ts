@@ -32,7 +32,8 @@ export const NEXT: Record<State, Partial<Record<Event, State>>> = {
 };
 
 /** Whether a message of this type is a column of the table. */
-export const isStep = (type: string): type is Exclude<Event, 'SENTINEL' | 'STOP' | 'KILL'> => Object.values(NEXT).some(steps => type in steps);
+export const isStep = (type: string): type is Exclude<Event, 'SENTINEL' | 'STOP' | 'KILL'> => COLUMNS.has(type);
+const COLUMNS: ReadonlySet<string> = new Set(Object.values(NEXT).flatMap(steps => Object.keys(steps)));
 
 /** Why another one should take its place. */
 export type Reason = 'crashed' | 'left early' | 'job limit' | 'memory' | 'stuck' | 'protocol';

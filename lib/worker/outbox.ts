@@ -137,6 +137,7 @@ export class Outbox {
   sendLast(): void {
     const large = this.#outcomes.findIndex(isLarge);
     const later = large === -1 ? [] : this.#outcomes.splice(large);
+    this.#host.assert(!later.some(isPlain), 'nothing that lies in the batch is behind a large value');
     const settledLater = later.filter(outcome => !isPut(outcome)).length;
     this.#settled -= settledLater;
     if (!this.isEmpty) void this.#take()();
@@ -182,6 +183,9 @@ function isSmall(value: unknown): boolean {
 
 /** Whether it is one of a loop's values, which does not end a job. */
 const isPut = (outcome: JobOutcome): boolean => typeof outcome === 'object' && outcome !== null && 'value' in outcome;
+
+/** Whether it is in the batch, whose bytes go with the next message. */
+const isPlain = (outcome: JobOutcome): boolean => typeof outcome === 'object' && outcome !== null && 'next' in outcome && outcome.next === 'plain';
 
 /** Whether its bytes go ahead of its message. */
 function isLarge(outcome: JobOutcome): boolean {

@@ -3,14 +3,17 @@
 
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { ProcessPool } from 'drainpool';
 import { events } from '../../lib/parent/events.ts';
 import { finish, fixture, poolOf, workPool } from '../support/pool.ts';
 import { Program } from '../support/program.ts';
+import { temporary } from '../support/folder.ts';
 import { limited } from '../support/limits.ts';
+import { until } from '../support/until.ts';
 import { words } from '../support/words.ts';
 
 /** Each test takes a second or two: after this long something hangs. */
@@ -252,5 +255,41 @@ describe('events', { concurrency: 2 }, () => {
     t.after(() => program.kill('SIGKILL'));
     const { code, stdout, stderr } = await program.ended;
     assert.deepEqual([code, stdout, stderr], [0, 'interrupted 100 1 [] [] true\n', '']);
+  });
+
+  it('may call the pool from the first event on, also one that comes in its constructor', limited, async t => {
+    const seen: unknown[] = [];
+    const hear = (message: unknown): void => {
+      const { pool } = Object(message);
+      seen.push([pool.stats().jobs.submitted, pool.jobs.size, pool.results.size]);
+    };
+    for (const { name } of [events.workerStarted, events.interrupted]) {
+      subscribe(name, hear);
+      t.after(() => unsubscribe(name, hear));
+    }
+    const pool = workPool(t, { workers: 1, minWorkers: 1 });
+    const aborted = workPool(t, { signal: AbortSignal.abort() });
+    assert.deepEqual(seen, [[0, 0, 0], [0, 0, 0]]);
+    await aborted.join();
+    pool.jobs.close();
+    await pool.join();
+  });
+
+  it('may terminate the pool while it settles what a dead worker had: what had started is lost then', limited, async t => {
+    const pool = poolOf<typeof import('../fixtures/exits-when.ts')>(t, 'exits-when', { workers: 1, chunkSize: 4, stdio: 'ignore' });
+    await pool.run(0);
+    const file = join(temporary(t), 'exit');
+    const started = pool.run(file);
+    const map = pool.map([1, 2, 3]);
+    void map.next().catch(() => {});
+    await until(() => pool.stats().jobs.given === 4);
+    void map.return?.(); // its jobs settle when they come back
+    const hear = (message: unknown): void => { if (Object(message).pool === pool) void pool.terminate(); };
+    subscribe(events.jobSettled.name, hear);
+    t.after(() => unsubscribe(events.jobSettled.name, hear));
+    writeFileSync(file, '');
+    await assert.rejects(started, { name: 'JobLostError', fate: 'lost' });
+    const { lost, outcome } = await pool.join();
+    assert.deepEqual([lost, outcome], [[file], 'terminated']);
   });
 });

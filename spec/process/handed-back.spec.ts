@@ -119,4 +119,21 @@ describe('jobs that a worker hands back', { concurrency: 2 }, () => {
     writeFileSync(file, '');
     assert.equal(await waiting, -1);
   });
+
+  it('or wait, are not sent behind a job that keeps its worker busy, where one that is still starting could have them', limited, async t => {
+    const folder = temporary(t);
+    const pool = poolOf<typeof import('../fixtures/third-waits.ts')>(t, 'third-waits', { workers: 3, minWorkers: 3, stdio: 'ignore', workerData: folder });
+    await so(() => pool.stats().workers.idle === 2);
+    for (let n = 0; n < 200; n++) await pool.run(n); // quick jobs: from here on a second message goes behind the first
+    const until = join(folder, 'let-go');
+    const busy = [pool.run(until), pool.run(until)];
+    await so(() => pool.stats().workers.busy === 2);
+    const quick = [pool.run(1), pool.run(2)];
+    await so(() => pool.stats().jobs.given >= 3); // where two wait for one worker, one may go behind another job
+    assert.equal(pool.stats().jobs.waiting, 1);
+    writeFileSync(join(folder, 'ready'), '');
+    await Promise.race(quick);
+    writeFileSync(until, '');
+    assert.deepEqual(await Promise.all([...quick, ...busy]), [1, 2, until, until]);
+  });
 });

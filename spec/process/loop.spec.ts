@@ -200,6 +200,17 @@ describe('a manual loop whose job has timed out', { concurrency: 2 }, () => {
     assert.equal(report.values, 5);
   });
 
+  it('has time for its sum once it has let go of that job, though SIGTERM came meanwhile', { timeout: 180_000 }, async t => {
+    const pool = poolOf<typeof import('../fixtures/survives-term.ts')>(t, 'survives-term', { workers: 1, timeoutMs: 300, graceMs: 1500 });
+    void pool.jobs.put(1500);
+    void pool.jobs.put(0);
+    pool.jobs.close();
+    const report = await pool.join();
+    const values = pool.results.drain().map(result => result.status === 'fulfilled' ? result.value : result.status);
+    assert.deepEqual([values.filter(value => value === 'rejected').length, report.workers[0]?.signal], [1, null]);
+    assert.ok(values.includes('1 in all'), values.join());
+  });
+
   it('has its values from the next attempt alone, where it is tried again', { timeout: 180_000 }, async t => {
     const pool = poolOf<Late>(t, 'late-loop', { workers: 1, timeoutMs: 1000, retries: 1 });
     void pool.jobs.put({ n: 0, do: 'put at abort' });

@@ -18,6 +18,8 @@ import { keyOf, moduleOf, valueOf } from './work.ts';
 const GOES_ON_MS = 3000;
 const CLOSED_MS = 200_000;
 const TERMINATED_MS = 60_000;
+/** A little more than a worker has to read a large job. */
+const READING_MS = 11_000;
 /** A schedule that has more events goes round in circles. */
 const MOST_EVENTS = 60_000;
 /** How often it is looked whether jobs wait for nothing, and for how long they may. */
@@ -152,7 +154,9 @@ class Player {
     }));
     const isSlow = this.#plan.workers.some(({ heldMs, teardown }) => heldMs > 0 || teardown !== 'none'); // such workers keep their jobs until they are gone
     if (this.#plan.weather !== 'wild' && !isSlow) for (let atMs = LOOK_MS; atMs < calmMs + LOOKED_AFTER_MS; atMs += LOOK_MS) this.#machine.at(atMs, () => this.#look());
-    this.#machine.at(closedMs + CLOSED_MS, () => this.#inProgram(() => {
+    const spinning = this.#plan.jobs.filter(({ end }) => end === 'spins later').length; // each keeps its worker, and a large job on its way to it
+    const forcedMs = closedMs + CLOSED_MS + spinning * READING_MS;
+    this.#machine.at(forcedMs, () => this.#inProgram(() => {
       if (this.#isOver) return;
       if (!this.#mayBeStuck()) this.#machine.fail(`it does not end: ${this.#whatWaits()}`);
       else {
@@ -160,7 +164,7 @@ class Player {
         this.#ends(() => this.#wait('terminate', this.#pool.terminate()), 'terminate');
       }
     }));
-    const untilMs = closedMs + CLOSED_MS + TERMINATED_MS;
+    const untilMs = forcedMs + TERMINATED_MS;
     return new Promise(resolve => {
       const turn = (): void => {
         const machine = this.#machine;
