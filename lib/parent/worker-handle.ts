@@ -262,12 +262,12 @@ export class WorkerHandle<Job> {
       case 'end-of-results':
         if (message.failed) this.thrown(this.#channel.readReason(message.error));
         break;
+      /* c8 ignore next 2 -- a message of the protocol that nobody understands does not compile */
       default:
-        message satisfies never; // a message of the protocol that nobody understands does not compile
+        message satisfies never;
     }
   }
 
-  /** It says how much memory it holds. */
   #checkMemory(bytes: number): void {
     if (bytes <= (this.#settings.maxWorkerMemory ?? Infinity)) return;
     this.#reason ??= 'memory';
