@@ -17,7 +17,8 @@ const [, , ...asked] = process.argv;
 const isForOthers = asked[0] === 'others';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-const FOLDERS = ['unit', 'process', 'faults', 'samples', 'simulation'].map(name => `dist/spec/${name}`);
+/** But the simulator: what it plays does not depend on the version. */
+const FOLDERS = ['unit', 'process', 'faults', 'samples'].map(name => `dist/spec/${name}`);
 const files = [...FOLDERS, 'dist/samples/testing'].flatMap(folder => readdirSync(join(root, folder)).filter(name => /\.(spec|test)\.js$/.test(name)).map(name => join(folder, name)));
 
 /** The path of that Node, which it puts into the folder. */
