@@ -63,7 +63,7 @@ const ends: Record<string, End> = {
 
 describe('a source of map() that', { concurrency: 2 }, () => {
   for (const [kind, make] of Object.entries(kinds)) {
-    for (const [how, end] of Object.entries(ends)) for (const at of kind === 'a generator' ? [1, 40] : [3]) for (const interruptPolicy of ['terminate', 'finish'] as const) {
+    for (const [how, end] of Object.entries(ends)) for (const at of kind === 'a generator' ? [1, 40] : [3]) for (const interruptPolicy of how === 'interrupts the pool' ? ['terminate', 'finish'] as const : ['terminate'] as const) {
       it(`is ${kind} and ${how} at job ${at} (${interruptPolicy}) is closed, and leaves no job without an outcome`, limited, async t => {
         const aborter = new AbortController();
         const pool: Echo = poolOf(t, 'echo', { signal: aborter.signal, interruptPolicy, chunkSize: 3, jobCapacity: 20 });

@@ -17,7 +17,7 @@ type Dying = typeof import('../fixtures/dies-in-vain.ts');
 const started = (text: string): number => text.split('started;').length - 1;
 
 describe('a pool whose workers die before they are ready', { concurrency: 2 }, () => {
-  for (const [signal, most] of [['SIGSEGV', 4], ['SIGABRT', 4], ['SIGILL', 4], ['SIGKILL', 7], ['SIGTERM', 7]] as const) {
+  for (const [signal, most] of [['SIGSEGV', 4], ['SIGKILL', 7]] as const) { // what other signals count as, the unit below shows
     for (const [where, module] of [['at import', 'dies-at-import'], ['in `setup`', 'dies-in-vain']] as const) {
       it(`by ${signal} ${where} fails after ${most} tries, and names the signal`, limited, async t => {
         const { stdio: [, stdout], nobodyIsLeft } = words(t);
@@ -132,6 +132,14 @@ describe('Starts', () => {
     for (const isTried of [true, true, true, true, true, false]) assert.equal(starts.refused(false), isTried);
     starts.end();
   });
+
+  for (const [signals, most] of [[[null, 'SIGSEGV', 'SIGABRT', 'SIGILL', 'SIGBUS', 'SIGFPE', 'SIGSYS', 'SIGTRAP'], 4], [['SIGKILL', 'SIGTERM', 'SIGHUP'], 7]] as const) {
+    for (const signal of signals) it(`has ${most} rounds in a row as too many, where workers die ${signal === null ? 'by themselves' : `by ${signal}`}`, () => {
+      const starts = new Starts(node, ['SIGINT'], () => {});
+      for (let nth = 1; nth <= most; nth++) assert.equal(starts.died(death(starts.round), signal), nth === most);
+      starts.end();
+    });
+  }
 
   it('tries again at once after an interrupt signal, and twenty times in a row', () => {
     const starts = new Starts(node, ['SIGINT', 'SIGUSR2'], () => {});
