@@ -13,7 +13,7 @@ type StdioEntry = 'inherit' | 'ignore' | number | Stream;
 export interface PoolOptions<Data = any> {
   /** Most worker processes at once, an integer >= 1; they are started as jobs need them. Default: `os.availableParallelism()`. */
   workers?: number;
-  /** Handed to `setup` in every worker; anything that can be cloned. Default: undefined. */
+  /** Copied to `setup` in every worker; anything that can be cloned. For a big table, pass a path and read it in `setup`. Default: undefined. */
   workerData?: Data;
   /**
    * Signals to the parent that interrupt the pool, and that workers ignore; `[]` for none. Where SIGTERM is one of them, SIGKILL
@@ -31,7 +31,7 @@ export interface PoolOptions<Data = any> {
   /** How long a worker that is cleaning up, printing its last lines, or surviving SIGTERM has until SIGKILL: milliseconds >= 0. Default: 5000. */
   graceMs?: number;
   /**
-   * The promise of `put()` stays pending while more than this many jobs wait: an integer >= 1. It counts
+   * Above this many waiting jobs `await put()` waits; without `await` there is no limit: an integer >= 1. It counts
    * values, not bytes: lower it for values over 64 kB. Default: 8192.
    */
   jobCapacity?: number;

@@ -54,7 +54,7 @@ export type Result<Job, Value> =
   | { id: number; job: Job; status: 'fulfilled'; value: Value }
   | { id: number; job: Job; status: 'rejected'; reason: unknown };
 
-/** How the pool ended. The first word stays: Ctrl-C and then `terminate()` is `interrupted`. */
+/** How the pool ended. The first outcome wins: Ctrl-C and then `terminate()` is `interrupted`. */
 export type Outcome = 'completed' | 'interrupted' | 'terminated' | 'failed';
 
 /** One worker that is gone. */

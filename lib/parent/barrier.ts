@@ -1,4 +1,4 @@
-// Who waits for the end of a pool: `join()`, readers of results, maps, calls; and when Ctrl-C is the program's own again. It knows neither
+// Who waits for the end of a pool: `join()`, readers of results, maps, calls; and when Ctrl-C works as usual again. It knows neither
 // workers nor how the pool came to its end.
 
 import type { Host } from '../host.ts';

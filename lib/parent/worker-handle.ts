@@ -257,10 +257,10 @@ export class WorkerHandle<Job> {
       case 'exiting':
         this.#startedAtExit = message.started;
         this.#cause = this.#channel.readReason(message.error);
-        if (message.failed) this.thrown(this.#cause);
+        if (message.failed) this.#thrown = { error: this.#cause };
         break;
       case 'end-of-results':
-        if (message.failed) this.thrown(this.#channel.readReason(message.error));
+        if (message.failed) this.#thrown = { error: this.#channel.readReason(message.error) };
         break;
       /* c8 ignore next 2 -- a message of the protocol that nobody understands does not compile */
       default:
@@ -286,9 +286,10 @@ export class WorkerHandle<Job> {
     this.#idleTimer = this.#host.setTimeout(() => this.#owner.idled(), idleTimeoutMs).unref();
   }
 
+  /** It has survived SIGTERM, and let go of its job: it may leave after all. */
   jobOver(): void {
     if (this.#state !== 'dying' || this.#graceMs === 0) return;
-    this.#sendSentinel(); // it has survived SIGTERM, and may leave after all
+    this.#sendSentinel();
     this.#leaveWithin();
   }
 
@@ -301,8 +302,6 @@ export class WorkerHandle<Job> {
     this.#cause = new ProtocolError(`Cannot go on with the worker (pid ${this.pid}) as it sent ${what}`, cause === undefined ? {} : { cause });
     this.kill('SIGKILL');
   }
-
-  // ---- Its end
 
   #gone(exit: Pick<WorkerReport, 'exitCode' | 'signal'>): void {
     if (this.#state !== 'finished') this.#reason ??= 'crashed';

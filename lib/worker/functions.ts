@@ -30,7 +30,7 @@ export class FunctionRunner {
     }
   }
 
-  /** Runs a job, to its end if it returns no promise. Apart from the loop, as a frame that waits would keep its values. */
+  /** Runs a job, to its end if it returns no promise. A separate function, so that a suspended frame keeps nothing alive. */
   #runJob(work: WorkFunction): Promise<void> | undefined {
     const { jobId, attempt, read } = this.#inbox.take();
     const job = this.#program.begin(jobId, attempt);

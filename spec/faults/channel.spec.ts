@@ -125,7 +125,7 @@ describe('a parent that', { concurrency: 2 }, () => {
     assert.deepEqual([code, stderr, stdout], [0, '', 'tick\ncompleted 6 fulfilled\n']);
   });
 
-  it('stands still for two seconds at terminate judges nobody who answered meanwhile', limited, async t => {
+  it('stands still for two seconds at terminate counts answers that came meanwhile', limited, async t => {
     const program = start(t, 'blocked-at-terminate');
     await program.says(/^started/m, 2);
     process.kill(program.pid, 'SIGURG');

@@ -1,4 +1,4 @@
-// The timer that judges nobody unheard. Where the event loop must be blocked, a busy loop blocks it: that is
+// The timeout that forgives a blocked event loop. Where the event loop must be blocked, a busy loop blocks it: that is
 // the situation that the deadline is for, and no wait for something to happen.
 
 import assert from 'node:assert/strict';
