@@ -13,11 +13,11 @@ import type { Isolated, JobRecord, Outcome } from './job-record.ts';
 import { FULL_MESSAGE_BYTES, JobSender, sizeOf } from './job-sender.ts';
 import { TimeLimit } from './time-limit.ts';
 
-/** What the owner of a worker hears of its jobs. */
+/** What the owner of a worker hears of its jobs. The first two ask for no `this`. */
 export interface AssignmentOwner<Job> {
-  settled(record: JobRecord<Job>, outcome: Outcome, value: unknown): void;
+  settled: (record: JobRecord<Job>, outcome: Outcome, value: unknown) => void;
   /** A manual loop put a value while this job was current. */
-  valuePut(record: JobRecord<Job>, value: unknown): void;
+  valuePut: (record: JobRecord<Job>, value: unknown) => void;
   /** So many jobs took so long. */
   measured(jobs: number, elapsedMs: number): void;
   /** The job that it has took longer than it may. */
@@ -87,8 +87,8 @@ export class Assignment<Job> {
         this.#limit.end();
         worker.jobOver();
       },
-      settled: (record, outcome, value) => owner.settled(record, outcome, value),
-      valuePut: (record, value) => owner.valuePut(record, value),
+      settled: owner.settled, // for each job: no call between
+      valuePut: owner.valuePut,
       thrown: error => worker.thrown(error),
       broken: what => worker.broken(what),
     });
