@@ -7,17 +7,15 @@ import type { Channel } from '../wire/channel.ts';
 import type { ResultsMessage, ToParent, ToWorker } from '../wire/protocol.ts';
 import { packReason } from '../wire/values.ts';
 import { Answers } from './answers.ts';
+import type { Answering, AnswersOwner } from './answers.ts';
 import { InFlight } from './in-flight.ts';
 import type { Leftovers } from './in-flight.ts';
-import type { Isolated, JobRecord, Outcome } from './job-record.ts';
+import type { Isolated, JobRecord } from './job-record.ts';
 import { FULL_MESSAGE_BYTES, JobSender, sizeOf } from './job-sender.ts';
 import { TimeLimit } from './time-limit.ts';
 
-/** What the owner of a worker hears of its jobs. The first two ask for no `this`. */
-export interface AssignmentOwner<Job> {
-  settled: (record: JobRecord<Job>, outcome: Outcome, value: unknown) => void;
-  /** A manual loop put a value while this job was current. */
-  valuePut: (record: JobRecord<Job>, value: unknown) => void;
+/** What the owner of a worker hears of its jobs. */
+export interface AssignmentOwner<Job> extends AnswersOwner<Job> {
   /** So many jobs took so long. */
   measured(jobs: number, elapsedMs: number): void;
   /** The job that it has took longer than it may. */
@@ -29,9 +27,8 @@ export interface AssignmentOwner<Job> {
 }
 
 /** The worker that has them. */
-export interface Assignee {
+export interface Assignee extends Answering {
   readonly pid: number;
-  readonly isLoop: boolean;
   readonly lastMessageAt: number;
   /** It is ready, and has not said that it is leaving. */
   readonly mayAnswer: boolean;
@@ -40,11 +37,6 @@ export interface Assignee {
   readonly isConnected: boolean;
   endOfJobs(): void;
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
-  /** An isolated job is over in it. */
-  jobOver(): void;
-  /** A value that belongs to no job any more cannot be read. */
-  thrown(error: unknown): void;
-  broken(what: string): void;
 }
 
 export class Assignment<Job> {
@@ -82,16 +74,11 @@ export class Assignment<Job> {
       timedOut: record => { if (record.isolated !== null) owner.timedOut(record, record.isolated); },
       stuck: record => { if (this.#inFlight.current === record && worker.mayAnswer) worker.kill('SIGTERM'); },
     });
-    this.#answers = new Answers(channel, this.#inFlight, {
-      letGo: () => {
-        this.#limit.end();
-        worker.jobOver();
-      },
-      settled: owner.settled, // for each job: no call between
-      valuePut: owner.valuePut,
-      thrown: error => worker.thrown(error),
-      broken: what => worker.broken(what),
-    });
+    const jobOver = (): void => {
+      this.#limit.end();
+      worker.jobOver();
+    };
+    this.#answers = new Answers(channel, this.#inFlight, { owner, worker: { get isLoop() { return worker.isLoop; }, jobOver, thrown: error => worker.thrown(error), broken: what => worker.broken(what) } });
   }
 
   get hasJob(): boolean {
@@ -183,7 +170,7 @@ export class Assignment<Job> {
 
   results({ outcomes, segments, elapsedMs }: ResultsMessage): void {
     this.receivesLarge = false;
-    const settled = this.#answers.read(outcomes, segments, this.#worker.isLoop);
+    const settled = this.#answers.read(outcomes, segments);
     if (settled > 0) this.#owner.measured(settled, elapsedMs);
   }
 

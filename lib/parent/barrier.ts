@@ -16,7 +16,7 @@ export class Barrier<Job, Value> {
   readonly ignoreSignals: () => void;
   /** Those that are being read. */
   readonly maps = new Set<OrderedMap<Job, Value>>();
-  #latePresses = 0;
+  #wasPressed = false;
 
   /** @param ignoreSignals Stops listening to signals. */
   constructor(host: Host, results: ResultQueue<Job, Value>, ignoreSignals: () => void) {
@@ -64,6 +64,8 @@ export class Barrier<Job, Value> {
 
   /** It is open, and its results wait. Where nobody is reading them, the second press gives Ctrl-C back, unread or not. */
   pressed(): void {
-    if (!this.#results.beingRead && ++this.#latePresses === 2) this.ignoreSignals();
+    if (this.#results.beingRead) return;
+    if (this.#wasPressed) this.ignoreSignals();
+    this.#wasPressed = true;
   }
 }
