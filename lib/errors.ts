@@ -16,9 +16,10 @@ export class WorkerExitError extends Error {
   /** The signal that ended it, or null if it exited. */
   readonly signal: NodeJS.Signals | null;
 
-  constructor(worker: { pid: number; exitCode: number | null; signal: NodeJS.Signals | null }, options?: ErrorOptions) {
+  /** @param id That of the job. */
+  constructor(id: number, worker: { pid: number; exitCode: number | null; signal: NodeJS.Signals | null }, options?: ErrorOptions) {
     const how = worker.signal === null ? `with exit code ${worker.exitCode}` : `by ${worker.signal}`;
-    super(`Cannot finish the job as its worker (pid ${worker.pid}) ended ${how}${meaning(worker, options?.cause)}`, options);
+    super(`Cannot finish job ${id} as its worker (pid ${worker.pid}) ended ${how}${meaning(worker, options?.cause)}`, options);
     this.pid = worker.pid;
     this.exitCode = worker.exitCode;
     this.signal = worker.signal;
@@ -59,8 +60,9 @@ export class JobTimeoutError extends Error {
   /** Milliseconds that it was allowed. */
   readonly timeoutMs: number;
 
-  constructor(timeoutMs: number, options?: ErrorOptions) {
-    super(`Cannot finish the job as it took longer than ${timeoutMs} ms`, options);
+  /** @param id That of the job. */
+  constructor(id: number, timeoutMs: number, options?: ErrorOptions) {
+    super(`Cannot finish job ${id} as it took longer than ${timeoutMs} ms`, options);
     this.timeoutMs = timeoutMs;
   }
 }

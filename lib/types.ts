@@ -76,7 +76,10 @@ export interface PoolReport<Job> {
   signal: NodeJS.Signals | null;
   /** Why the pool failed. */
   error: Error | null;
-  /** For `process.exitCode`: 0 if completed, 128 + the number of the signal if one interrupted it, else 1. */
+  /**
+   * For `process.exitCode`: 0; 128 + the number of the signal, if one interrupted it; 1 if the pool failed or the program ended it, or if a
+   * job that was put was rejected (those of `run` and `map` told their callers).
+   */
   exitCode: number;
   submitted: number;
   fulfilled: number;

@@ -28,5 +28,5 @@ if (!isWorker) {
 
   const numbers = (jobs: Job[]): string => jobs.map(({ number }) => number).join(' ') || 'none';
   console.log(`${report.outcome}: ${report.fulfilled} done; lost: ${numbers(report.lost)}; pending: ${numbers(report.pending)}`);
-  process.exitCode = report.exitCode; // 0, or 130 after Ctrl-C
+  process.exitCode = report.exitCode; // 0; 1 if a job was rejected; 130 after Ctrl-C
 }

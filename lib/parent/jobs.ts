@@ -107,8 +107,9 @@ export class Jobs<Job, Value> {
     record.state = 'over';
     const { id, job, caller, pid } = record;
     if (pid !== null) this.#owner.progressed();
-    if (outcome === 'rejected') this.ledger.rejected++;
-    else this.ledger.fulfilled++;
+    if (outcome !== 'rejected') this.ledger.fulfilled++;
+    else this.ledger.rejected++;
+    if (outcome === 'rejected' && caller === null) this.ledger.rejectedPut++;
     if (events.jobSettled.hasSubscribers) events.jobSettled.publish({ pool: this.#owner.pool, id, status: outcome === 'rejected' ? outcome : 'fulfilled', pid });
     if (outcome === 'done') return;
     if (outcome === 'fulfilled') this.ledger.values++;
@@ -119,7 +120,7 @@ export class Jobs<Job, Value> {
 
   /** A job took too long: the reason that its worker is to tell it. Tried again it is only when its worker has let go of it. */
   timedOut(record: JobRecord<Job>, { attempt, timeoutMs, failure }: Isolated): JobTimeoutError {
-    const error = new JobTimeoutError(timeoutMs, failure === undefined ? {} : { cause: failure });
+    const error = new JobTimeoutError(record.id, timeoutMs, failure === undefined ? {} : { cause: failure });
     if (record.isolated !== null && attempt <= this.#settings.retries && this.#end === undefined) {
       record.isolated.failure = error;
       record.state = 'cancelled';
@@ -198,7 +199,7 @@ export class Jobs<Job, Value> {
     else {
       const sent = report.signal !== null && !mayHaveStarted ? unstarted[0] : undefined;
       for (const record of unstarted.reverse()) {
-        if (record === sent && isKilledAgain(record)) this.settle(record, 'rejected', new WorkerExitError(report));
+        if (record === sent && isKilledAgain(record)) this.settle(record, 'rejected', new WorkerExitError(record.id, report));
         else this.putBack(record);
       }
     }
@@ -209,7 +210,7 @@ export class Jobs<Job, Value> {
     if (this.#end !== undefined && isTerminating()) this.ledger.unfinished(started, 'lost', this.#end);
     else for (const record of started) {
       const before = record.isolated?.failure ?? cause;
-      this.#attemptFailed(record, record.state === 'cancelled' ? before : new WorkerExitError(report, before === undefined ? {} : { cause: before }));
+      this.#attemptFailed(record, record.state === 'cancelled' ? before : new WorkerExitError(record.id, report, before === undefined ? {} : { cause: before }));
     }
   }
 

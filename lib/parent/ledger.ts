@@ -23,6 +23,8 @@ export class Ledger<Job> {
   submitted = 0;
   fulfilled = 0;
   rejected = 0;
+  /** Those of them that no caller was told of: jobs that were put. */
+  rejectedPut = 0;
   values = 0;
   #lost: JobRecord<Job>[] = [];
   #pending: JobRecord<Job>[] = [];
@@ -70,7 +72,7 @@ export class Ledger<Job> {
       outcome,
       signal,
       error,
-      exitCode: outcome === 'completed' ? 0 : signal === null ? 1 : 128 + constants.signals[signal],
+      exitCode: signal !== null ? 128 + constants.signals[signal] : outcome === 'completed' && this.rejectedPut === 0 ? 0 : 1,
       submitted: this.submitted,
       fulfilled: this.fulfilled,
       rejected: this.rejected,

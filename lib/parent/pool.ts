@@ -169,6 +169,16 @@ export class ProcessPool<Module = AnyModule> implements AsyncDisposable {
     return this.#coordinator.barrier.joined;
   }
 
+  /**
+   * `jobs.close()` and `join()` in one: no more jobs, and the report when every worker is gone.
+   *
+   * @throws (as a rejection) what `join()` throws.
+   */
+  close(): Promise<PoolReport<JobOf<Module>>> {
+    this.jobs.close();
+    return this.join();
+  }
+
   /** A snapshot of now, cheap enough to call ten times a second. */
   stats(): PoolStats {
     return this.#coordinator.stats();

@@ -191,9 +191,9 @@ describe('a manual loop whose job has timed out', { concurrency: 2 }, () => {
     assert.deepEqual(outcomes(results), [
       '0 fulfilled 0, attempt 1',
       '0 fulfilled sum of 0 1', // put under the id of job 1, which has its outcome
-      '1 rejected JobTimeoutError: Cannot finish the job as it took longer than 1000 ms',
+      '1 rejected JobTimeoutError: Cannot finish job 1 as it took longer than 1000 ms',
       '2 fulfilled 2, attempt 1, before',
-      '2 rejected JobTimeoutError: Cannot finish the job as it took longer than 1000 ms',
+      '2 rejected JobTimeoutError: Cannot finish job 2 as it took longer than 1000 ms',
       '3 fulfilled 3, attempt 1',
       '3 fulfilled sum of 3',
     ]);

@@ -100,6 +100,25 @@ describe('a pool', { concurrency: 2 }, () => {
     assert.equal((await pool.join()).submitted, 1);
   });
 
+  it('is closed and joined by close(): what waits is done, and the report is that of join()', async t => {
+    const pool = poolOf<typeof import('../fixtures/calls.ts')>(t, 'calls');
+    const put = [1, 2, 3].map(n => pool.jobs.put(n));
+    const report = await pool.close();
+    assert.deepEqual([await Promise.all(put), report.fulfilled, report.outcome, report.exitCode], [[true, true, true], 3, 'completed', 0]);
+    assert.equal(await pool.join(), report);
+    await assert.rejects(pool.run(4), PoolClosedError);
+  });
+
+  it('has exit code 1 where a job that was put was rejected, and 0 where only callers were told', async t => {
+    const calls = poolOf<typeof import('../fixtures/calls.ts')>(t, 'calls', { workers: 1 });
+    await assert.rejects(calls.run(-1), RangeError);
+    assert.deepEqual([(await calls.close()).exitCode, (await calls.join()).rejected], [0, 1]);
+    const puts = poolOf<typeof import('../fixtures/calls.ts')>(t, 'calls', { workers: 1 });
+    for (const job of [1, -1]) void puts.jobs.put(job);
+    const { exitCode, outcome } = await puts.close();
+    assert.deepEqual([exitCode, outcome], [1, 'completed']);
+  });
+
   it('is joined as often as one likes, and gives the same report', async t => {
     const pool = poolOf<Echo>(t, 'echo');
     void pool.jobs.put(1);

@@ -38,7 +38,7 @@ describe('crawl', () => {
   it('reads every page once and ends when none is open', limited, async t => {
     for (const form of FORMS) {
       const { code, stdout, stderr } = await start(t, form('crawl'), ['--pages', '20', '--page-ms', '1']).ended;
-      assert.deepEqual([stdout, stderr, code], ['1 page open\n/21: Error: 404 Not Found\ncompleted: 20 read, 1 failed, 0 not read\n', '', 0]);
+      assert.deepEqual([stdout, stderr, code], ['1 page open\n/21: Error: 404 Not Found\ncompleted: 20 read, 1 failed, 0 not read\n', '', 1]);
     }
   });
 

@@ -487,7 +487,8 @@ export class Books {
     const isPressed = this.firstEnd === 'press';
     if (outcome === 'interrupted' && (this.firstEnd === 'terminate' || (signal === 'SIGINT') !== isPressed)) fail(`the report says ${outcome} by ${signal}: it was ${this.firstEnd}`);
     if (outcome === 'terminated' && this.firstEnd !== 'terminate') fail(`the report says ${outcome}: it was ${this.firstEnd}`);
-    if (exitCode !== (outcome === 'completed' ? 0 : signal === null ? 1 : 130)) fail(`the exit code of ${outcome} by ${signal} is ${exitCode}`);
+    const isRejected = [...this.accounts.values()].some(({ via, fates }) => (via === 'put' || via === 'putAll') && fates.at(-1)?.status === 'rejected');
+    if (exitCode !== (signal !== null ? 130 : outcome === 'completed' && !isRejected ? 0 : 1)) fail(`the exit code of ${outcome} by ${signal} is ${exitCode}`);
     if (outcome === 'failed' && /refused it/.test(error?.message ?? '') && this.#refusals < MOST_REFUSALS) fail(`the pool failed after ${this.#refusals} refusals`);
     if (outcome === 'failed' && /before it is ready/.test(error?.message ?? '') && this.#areRoundsKnown && this.#rounds < 4) fail(`the pool failed after ${this.#rounds} rounds`);
     if (workers.length > 1000) fail('the report lists too many workers');

@@ -110,6 +110,7 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a reader that has left still counts', 'parent/result-queue', 'return: () => {\n                this.#leave(reader, null);', 'return: () => {'),
   broken('a put() that is awaited in the loop over the results waits for itself', 'parent/job-queue', 'this.#isPutHeld = this.#room !== undefined;', ';'),
   // ---- Presses and the report
+  broken('the exit code does not tell of rejected jobs', 'parent/jobs', 'this.ledger.rejectedPut++;', ';'),
   broken('one Ctrl-C that arrives twice counts twice', 'parent/signals', 'nowMs - lastPressMs <= SAME_PRESS_MS', 'false'),
   broken('an interrupt() in a listener of its own and its press are two', 'parent/shutdown', 'if (this.isNew)\n            this.end', 'if (false)\n            this.end'),
   broken('Ctrl-C is never given back where nobody reads', 'parent/barrier', 'if (this.#wasPressed)', 'if (false)'),

@@ -9,37 +9,37 @@ import { poolOf } from '../support/pool.ts';
 
 describe('WorkerExitError', () => {
   it('names the worker and its exit code', () => {
-    const error = new WorkerExitError({ pid: 4711, exitCode: 3, signal: null });
+    const error = new WorkerExitError(7, { pid: 4711, exitCode: 3, signal: null });
     assert.ok(error instanceof Error);
     assert.equal(error.name, 'WorkerExitError');
     assert.equal(error.code, 'ERR_WORKER_EXIT');
-    assert.equal(error.message, 'Cannot finish the job as its worker (pid 4711) ended with exit code 3');
+    assert.equal(error.message, 'Cannot finish job 7 as its worker (pid 4711) ended with exit code 3');
     assert.deepEqual([error.pid, error.exitCode, error.signal], [4711, 3, null]);
   });
 
   it('names the signal where one ended the worker', () => {
-    const error = new WorkerExitError({ pid: 4711, exitCode: null, signal: 'SIGSEGV' });
-    assert.equal(error.message, 'Cannot finish the job as its worker (pid 4711) ended by SIGSEGV');
+    const error = new WorkerExitError(7, { pid: 4711, exitCode: null, signal: 'SIGSEGV' });
+    assert.equal(error.message, 'Cannot finish job 7 as its worker (pid 4711) ended by SIGSEGV');
     assert.deepEqual([error.pid, error.exitCode, error.signal], [4711, null, 'SIGSEGV']);
   });
 
   it('says what SIGABRT and exit code 134 usually mean: too little memory for the heap', () => {
     for (const [worker, how] of [[{ pid: 4711, exitCode: null, signal: 'SIGABRT' }, 'by SIGABRT'], [{ pid: 4711, exitCode: 134, signal: null }, 'with exit code 134']] as const) {
-      const error = new WorkerExitError(worker);
-      assert.equal(error.message, `Cannot finish the job as its worker (pid 4711) ended ${how}, which usually means that it was out of memory: smaller jobs need less, and \`execArgv: ['--max-old-space-size=4096']\` allows more`);
+      const error = new WorkerExitError(7, worker);
+      assert.equal(error.message, `Cannot finish job 7 as its worker (pid 4711) ended ${how}, which usually means that it was out of memory: smaller jobs need less, and \`execArgv: ['--max-old-space-size=4096']\` allows more`);
     }
   });
 
   it('says what SIGKILL often means, unless the pool sent it', () => {
     const worker = { pid: 4711, exitCode: null, signal: 'SIGKILL' } as const;
-    assert.equal(new WorkerExitError(worker).message, 'Cannot finish the job as its worker (pid 4711) ended by SIGKILL, which often means that the machine was out of memory: fewer `workers` and smaller jobs need less');
-    assert.equal(new WorkerExitError(worker, { cause: new ProtocolError('nonsense') }).message, 'Cannot finish the job as its worker (pid 4711) ended by SIGKILL');
+    assert.equal(new WorkerExitError(7, worker).message, 'Cannot finish job 7 as its worker (pid 4711) ended by SIGKILL, which often means that the machine was out of memory: fewer `workers` and smaller jobs need less');
+    assert.equal(new WorkerExitError(7, worker, { cause: new ProtocolError('nonsense') }).message, 'Cannot finish job 7 as its worker (pid 4711) ended by SIGKILL');
   });
 
   it('has the error that brought the worker down as its cause, and none where nobody could say', () => {
     const cause = new RangeError('too late');
-    assert.equal(new WorkerExitError({ pid: 1, exitCode: 7, signal: null }, { cause }).cause, cause);
-    assert.equal('cause' in new WorkerExitError({ pid: 1, exitCode: 7, signal: null }), false);
+    assert.equal(new WorkerExitError(7, { pid: 1, exitCode: 7, signal: null }, { cause }).cause, cause);
+    assert.equal('cause' in new WorkerExitError(7, { pid: 1, exitCode: 7, signal: null }), false);
   });
 });
 
