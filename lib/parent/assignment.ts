@@ -179,7 +179,7 @@ export class Assignment<Job> {
     this.#limit.judge();
   }
 
-  /** Its worker is dead: no job takes too long in there. */
+  /** Its worker is leaving, or dead: what it has not started does not take too long in there. */
   stopClock(): void {
     this.#limit.end();
   }

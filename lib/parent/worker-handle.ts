@@ -252,6 +252,7 @@ export class WorkerHandle<Job> {
       case 'stopping':
         if (!this.assignment.isStuck && (before === 'ready' || ((before === 'draining' || before === 'summing') && this.assignment.hasJob))) this.#reason ??= 'left early';
         this.assignment.started(message.started);
+        this.assignment.stopClock(); // nothing starts in it any more
         this.#child.endWithin(this.#graceMs);
         break;
       case 'exiting':
