@@ -25,7 +25,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['index.ts'],
 ];
 /** Lines of code: neither empty nor comment alone. */
-const MOST_LINES = 4520;
+const MOST_LINES = 4540;
 /** They are its start-up time. */
 const MOST_FILES_IN_A_WORKER = 12;
 /** Of one file, with its comments: more is two things. */
