@@ -252,7 +252,7 @@ export class WorkerHandle<Job> {
       case 'stopping':
         if (!this.assignment.isStuck && (before === 'ready' || ((before === 'draining' || before === 'summing') && this.assignment.hasJob))) this.#reason ??= 'left early';
         this.assignment.started(message.started);
-        this.assignment.stopClock(); // nothing starts in it any more
+        if (message.started === 0) this.assignment.stopClock(); // nothing runs in it, nor will
         this.#child.endWithin(this.#graceMs);
         break;
       case 'exiting':

@@ -88,6 +88,9 @@ const FEATURES = {
   large: 0.12, uncloneable: 0.08, sourceFaults: 0.2, tinyCapacity: 0.25,
 } as const;
 
+/** Each keeps its worker, and a large job on its way to it, for ten seconds. */
+const MOST_SPINS = 6;
+
 export type Feature = keyof typeof FEATURES;
 
 export function draw(seed: number): Plan {
@@ -101,6 +104,7 @@ class Drawing {
   readonly #has: Record<Feature, boolean>;
   readonly #jobs: JobPlan[] = [];
   #timeoutMs = 0;
+  #spins = 0;
   /** How long it all takes, roughly. */
   readonly #spanMs: number;
 
@@ -220,7 +224,7 @@ class Drawing {
     if (this.#often('exits', 0.2)) job.end = random.pick(['exits', 'exits later', 'emits exit']);
     if (this.#often('deaths', 0.2)) job.end = 'is killed';
     if (this.#often('lateFailures', 0.2)) job.end = 'fails late';
-    if (this.#often('spins', 0.1)) job.end = 'spins later';
+    if (this.#often('spins', 0.1) && this.#spins++ < MOST_SPINS) job.end = 'spins later';
     if (this.#often('spins', 0.3)) job.jobBytes = 20_000; // a worker that spins does not read it
     if (this.#often('large', 0.3)) job.jobBytes = random.pick([1000, 3000, 9000, 20_000]);
     if (this.#often('large', 0.3)) job.valueBytes = random.pick([1000, 3000, 9000, 20_000]);

@@ -155,7 +155,7 @@ class Player {
     const isSlow = this.#plan.workers.some(({ heldMs, teardown }) => heldMs > 0 || teardown !== 'none'); // such workers keep their jobs until they are gone
     if (this.#plan.weather !== 'wild' && !isSlow) for (let atMs = LOOK_MS; atMs < calmMs + LOOKED_AFTER_MS; atMs += LOOK_MS) this.#machine.at(atMs, () => this.#look());
     const spinning = this.#plan.jobs.filter(({ end }) => end === 'spins later').length; // each keeps its worker, and a large job on its way to it
-    const forcedMs = closedMs + CLOSED_MS + (2 + (this.#plan.options.retries ?? 0)) * spinning * READING_MS;
+    const forcedMs = closedMs + CLOSED_MS + (1 + (this.#plan.options.retries ?? 0)) * spinning * READING_MS;
     this.#machine.at(forcedMs, () => this.#inProgram(() => {
       if (this.#isOver) return;
       if (!this.#mayBeStuck()) this.#machine.fail(`it does not end: ${this.#whatWaits()}`);
