@@ -168,7 +168,7 @@ class Player {
     return new Promise(resolve => {
       const turn = (): void => {
         const machine = this.#machine;
-        if (machine.failure === undefined && machine.events < MOST_EVENTS && machine.step(this.#isOver && machine.nowMs >= closedMs ? machine.nowMs + 1000 : untilMs)) setImmediate(turn);
+        if (machine.failure === undefined && machine.events < MOST_EVENTS && machine.step(this.#isOver && machine.nowMs >= closedMs ? Math.max(machine.nowMs, this.#parent.localMs) + 1000 : untilMs)) setImmediate(turn);
         else {
           this.#check();
           playing = undefined;
