@@ -39,8 +39,6 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a deadline is judged before what has come is read', 'parent/deadline', 'clock.setImmediate(() => { if (!calledOff)\n        judge(); })', '{ if (!calledOff)\n        judge(); }'),
   broken('jobs go behind a slow one, and back, and behind it again', 'parent/assignment', ' && current.id !== this.#slowId)', ')'),
   broken('what cannot leave at once is forgotten when a job only emits exit', 'worker/outbox', 'this.#outcomes = later;', 'this.#outcomes = [];'),
-  broken('a job times out in a worker that is dead', 'parent/worker-handle', 'exited: () => this.assignment.stopClock()', 'exited: () => { }'),
-  broken('a worker whose module cannot be used goes on when it is told to stop', 'worker/program', "this.#go('UNUSABLE');", ';'),
   // ---- One fate for each job
   broken('a job that is settled may be settled again', 'parent/jobs', 'if (record.state === \'over\')', 'if (false)'),
   broken('what was given and not started is lost', 'parent/jobs', 'this.ledger.unfinished(unstarted, \'pending\', this.#end);', 'this.ledger.unfinished(unstarted, \'lost\', this.#end);\n        else if (false)\n            ;'),
