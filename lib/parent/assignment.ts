@@ -76,6 +76,7 @@ export class Assignment<Job> {
     });
     const jobOver = (): void => {
       this.#limit.end();
+      this.#cancelledId = undefined; // the next attempt may come to the same worker
       worker.jobOver();
     };
     this.#answers = new Answers(channel, this.#inFlight, { owner, worker: { get isLoop() { return worker.isLoop; }, jobOver, thrown: error => worker.thrown(error), broken: what => worker.broken(what) } });

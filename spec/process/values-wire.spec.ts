@@ -16,6 +16,7 @@ import { counting, deep, depthOf, open, shells, tagged, views } from '../fixture
 import { finish, poolOf } from '../support/pool.ts';
 import { Program } from '../support/program.ts';
 import { limited } from '../support/limits.ts';
+import { rejection } from '../support/rejection.ts';
 import { turns } from '../support/turns.ts';
 
 type Wire = typeof import('../fixtures/wire.ts');
@@ -28,15 +29,6 @@ const own = (value: unknown, ...keys: string[]): unknown => keys.reduce((of: unk
 /** That many objects, each in the one before: what v8 writes of it, whatever it could write itself. */
 function deepBytes(levels: number): Uint8Array {
   return Buffer.concat([serialize(undefined).subarray(0, 2), ...Array.from({ length: levels }, () => Buffer.from('o"\x01a')), Buffer.from('_')]);
-}
-
-async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  try {
-    await promise;
-  } catch (reason) {
-    return reason;
-  }
-  throw new assert.AssertionError({ message: 'Missing expected rejection' });
 }
 
 describe('a value that is too deep', { concurrency: 2 }, () => {

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ProcessPool } from 'drainpool';
 import { fixture, finish, poolOf, workPool } from '../support/pool.ts';
+import { rejection } from '../support/rejection.ts';
 
 const cyclic: Record<string, unknown> = { name: 'cyclic' };
 cyclic['self'] = cyclic;
@@ -220,12 +221,3 @@ describe('what cannot be cloned', () => {
     assert.throws(() => new ProcessPool(fixture('echo'), { workerData: { log() {} } }), /`workerData\.log` cannot be cloned/);
   });
 });
-
-async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  try {
-    await promise;
-  } catch (reason) {
-    return reason;
-  }
-  throw new assert.AssertionError({ message: 'Missing expected rejection' });
-}

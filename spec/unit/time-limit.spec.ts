@@ -19,6 +19,15 @@ function limitOf({ receivesLarge }: { receivesLarge: () => boolean }): { limit: 
   return { limit, told, record: { id: 0, job: 'job', caller: null, state: 'in flight', pid: 1, isolated: isolated(SHORT_MS) } };
 }
 
+/** One whose time is up while a large value is on its way. */
+async function overdue(): Promise<{ limit: TimeLimit<string>; told: string[] }> {
+  let asked = 0;
+  const { limit, told, record } = limitOf({ receivesLarge: () => ++asked > 0 });
+  limit.start(record, SHORT_MS);
+  await until(() => asked > 0);
+  return { limit, told };
+}
+
 describe('the time limit of a job', limited, () => {
   it('is up after its time', async () => {
     const { limit, told, record } = limitOf({ receivesLarge: () => false });
@@ -28,10 +37,7 @@ describe('the time limit of a job', limited, () => {
   });
 
   it('waits for a large value that is on its way, and is judged a turn after it has come', async () => {
-    let asked = 0;
-    const { limit, told, record } = limitOf({ receivesLarge: () => ++asked > 0 });
-    limit.start(record, SHORT_MS);
-    await until(() => asked > 0);
+    const { limit, told } = await overdue();
     limit.judge();
     assert.deepEqual(told, []);
     await turns(2);
@@ -40,10 +46,7 @@ describe('the time limit of a job', limited, () => {
   });
 
   it('is not judged where the next message, in that turn, says that the job is done', async () => {
-    let asked = 0;
-    const { limit, told, record } = limitOf({ receivesLarge: () => ++asked > 0 });
-    limit.start(record, SHORT_MS);
-    await until(() => asked > 0);
+    const { limit, told } = await overdue();
     limit.judge();
     limit.end();
     await turns(3);
