@@ -47,6 +47,7 @@ export async function findAll(seed: number, only = ''): Promise<number> {
   const root = mkdtempSync(join(tmpdir(), 'drainpool-mutants-'));
   try {
     const mutants = MUTANTS.filter(({ name }) => name.includes(only));
+    if (mutants.length === 0) throw new RangeError(`Cannot find a mutant as none has '${only}' in its name: see mutants.ts`);
     const waiting = [...mutants];
     let found = 0;
     await Promise.all(Array.from({ length: availableParallelism() }, async () => {

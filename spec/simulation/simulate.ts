@@ -73,8 +73,8 @@ async function main(): Promise<number> {
     if (values.smallest === true) {
       const { failure } = await play(plan);
       if (failure !== undefined) ({ plan } = await shrink(plan, failure));
-      console.log(describe(plan));
     }
+    console.log(describe(plan));
     const { failure } = await play(plan, line => console.log(line));
     console.log(failure === undefined ? `seed ${seed}: no failure` : `seed ${seed}: ${failure}`);
     return failure === undefined ? 0 : 1;
