@@ -48,7 +48,7 @@ export class Dispatcher<Job, Value> {
           const first = this.#peek();
           if (first === undefined || (first.isolated !== null && behindAnother)) return;
           // Nothing goes behind another job that a worker which is still starting, or may yet be started, could have at once.
-          if (behindAnother && this.#jobs.waiting <= this.#notReadyCount) return;
+          if (behindAnother && this.#sendable() <= this.#notReadyCount) return;
           this.#send(worker, first, hasMore);
         }
       }
@@ -57,7 +57,7 @@ export class Dispatcher<Job, Value> {
 
   /** How many more workers the waiting jobs could have. */
   wantedWorkers(): number {
-    let wanted = this.#jobs.waiting - (this.#holdsBack() ? this.#jobs.queue.size : 0);
+    let wanted = this.#sendable();
     for (const worker of this.#workers) if (worker.activity !== 'busy' && !worker.isLeaving) wanted--;
     return wanted;
   }
@@ -70,7 +70,7 @@ export class Dispatcher<Job, Value> {
 
   /** Where a worker is idle, or may be started, and nothing waits, others may have jobs behind one that takes long: reclaims them, 20 ms after their last message. */
   rebalance(): void {
-    if (this.#rebalanceTimer !== undefined || this.#jobs.waiting > 0) return;
+    if (this.#rebalanceTimer !== undefined || this.#sendable() > 0) return;
     const workers = [...this.#workers];
     const isRoom = workers.length < this.#settings.workers || workers.some(({ activity }) => activity === 'idle');
     if (!isRoom || !workers.some(({ hasReclaimable }) => hasReclaimable)) return;
@@ -95,7 +95,7 @@ export class Dispatcher<Job, Value> {
 
   #send(worker: WorkerHandle<Job>, first: JobRecord<Job>, hasMore: boolean): void {
     const queue = first.caller === null ? this.#jobs.queue : this.#jobs.calls;
-    const most = first.isolated !== null ? 1 : Math.min(this.#batchSize.size(this.#jobs.waiting, this.#settings.workers, hasMore), worker.assignment.left);
+    const most = first.isolated !== null ? 1 : Math.min(this.#batchSize.size(this.#sendable(), this.#settings.workers, hasMore), worker.assignment.left);
     let count = 0;
     const take = (): JobRecord<Job> | undefined => {
       const record = queue.peek(); // not before: a getter of the job before it may have changed what waits
@@ -123,6 +123,11 @@ export class Dispatcher<Job, Value> {
     const isReadSlowly = results.size >= this.#settings.resultCapacity && results.beingRead;
     this.isHeldBack = isReadSlowly && !this.isJoining && !queue.holdsReader && queue.size > 0;
     return this.isHeldBack;
+  }
+
+  /** How many of those that wait may be sent now: not those that wait for a reader. */
+  #sendable(): number {
+    return this.#jobs.waiting - (this.#holdsBack() ? this.#jobs.queue.size : 0);
   }
 
   /** First come, first served. */

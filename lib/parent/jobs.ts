@@ -101,10 +101,11 @@ export class Jobs<Job, Value> {
     this.results.push({ id, job, status: 'fulfilled', value: promised(value) });
   }
 
-  /** A job has its result: its value, or the reason why there is none. */
-  settle(record: JobRecord<Job>, outcome: Outcome, value: unknown): void {
+  /** A job has its result: its value, or the reason why there is none. A call that `isQueued` leaves the queue before anybody is told. */
+  settle(record: JobRecord<Job>, outcome: Outcome, value: unknown, isQueued = false): void {
     if (record.state === 'over') return; // cancelled, or too late
     record.state = 'over';
+    if (isQueued) this.calls.cancelled();
     const { id, job, caller, pid } = record;
     if (pid !== null) this.#owner.progressed();
     if (outcome !== 'rejected') this.ledger.fulfilled++;
@@ -131,8 +132,7 @@ export class Jobs<Job, Value> {
   /** The `signal` of a call aborted. Whether a worker has its job, and must hear of it. */
   cancel(record: JobRecord<Job>, reason: unknown): boolean {
     if (record.state === 'waiting') {
-      this.#drop(record, reason);
-      this.calls.cancelled();
+      this.#drop(record, reason, true);
       return false;
     }
     this.settle(record, 'rejected', reason);
@@ -143,15 +143,14 @@ export class Jobs<Job, Value> {
   /** A map was left: what waits is rejected, what is in flight may end. Whether it waited. */
   drop(record: JobRecord<Job>): boolean {
     if (record.state !== 'waiting') return false;
-    this.#drop(record, undefined);
-    this.calls.cancelled();
+    this.#drop(record, undefined, true);
     return true;
   }
 
   /** No worker has it: that is no progress of theirs. */
-  #drop(record: JobRecord<Job>, reason: unknown): void {
+  #drop(record: JobRecord<Job>, reason: unknown, isQueued: boolean): void {
     record.pid = null;
-    this.settle(record, 'rejected', reason);
+    this.settle(record, 'rejected', reason, isQueued);
   }
 
   // ---- Back
@@ -161,7 +160,7 @@ export class Jobs<Job, Value> {
     this.#host.assert(record.state !== 'over', 'what has its outcome does not wait again');
     if (this.#end !== undefined) return this.ledger.unfinished([record], 'pending', this.#end);
     record.state = 'waiting';
-    if (record.caller?.isGone === true) return this.#drop(record, undefined);
+    if (record.caller?.isGone === true) return this.#drop(record, undefined, false);
     (record.caller === null ? this.queue : this.calls).putBack(record);
   }
 
@@ -207,10 +206,10 @@ export class Jobs<Job, Value> {
     if (this.#end !== undefined) this.ledger.unfinished(suspects, 'lost', this.#end);
     else for (const record of suspects.reverse()) this.#putBackIsolated(record);
 
-    if (this.#end !== undefined && isTerminating()) this.ledger.unfinished(started, 'lost', this.#end);
-    else for (const record of started) {
+    for (const record of started) { // a subscriber may end the pool between two of them
       const before = record.isolated?.failure ?? cause;
-      this.#attemptFailed(record, record.state === 'cancelled' ? before : new WorkerExitError(record.id, report, before === undefined ? {} : { cause: before }));
+      if (this.#end !== undefined && isTerminating()) this.ledger.unfinished([record], 'lost', this.#end);
+      else this.#attemptFailed(record, record.state === 'cancelled' ? before : new WorkerExitError(record.id, report, before === undefined ? {} : { cause: before }));
     }
   }
 

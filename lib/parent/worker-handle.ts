@@ -94,7 +94,7 @@ export class WorkerHandle<Job> {
   }
 
   get isConnected(): boolean {
-    return this.#child.isChannelOpen;
+    return this.#child.isChannelOpen && this.#child.exit === undefined;
   }
 
   /** Whether it is to leave, or is dead already: it gets no more jobs. */

@@ -292,4 +292,26 @@ describe('events', { concurrency: 2 }, () => {
     const { lost, outcome } = await pool.join();
     assert.deepEqual([lost, outcome], [[file], 'terminated']);
   });
+
+  it('find each job counted once, also in the moment in which a call that waits is cancelled', limited, async t => {
+    const pool = poolOf<typeof import('../fixtures/exits-when.ts')>(t, 'exits-when', { workers: 1, chunkSize: 1, stdio: 'ignore' });
+    await pool.run(0);
+    const running = pool.run(join(temporary(t), 'never')).catch(() => {});
+    await until(() => pool.stats().jobs.given === 1);
+    const controller = new AbortController();
+    const waiting = [1, 2, 3].map(n => pool.run(n, { signal: controller.signal }).catch(() => {}));
+    const sums: number[] = [];
+    const hear = (message: unknown): void => {
+      if (Object(message).pool !== pool) return;
+      const { submitted, waiting, given, fulfilled, rejected } = pool.stats().jobs;
+      sums.push(submitted - waiting - given - fulfilled - rejected);
+    };
+    subscribe(events.jobSettled.name, hear);
+    t.after(() => unsubscribe(events.jobSettled.name, hear));
+    controller.abort();
+    await Promise.all(waiting);
+    assert.deepEqual(sums, [0, 0, 0]);
+    await pool.terminate();
+    await running;
+  });
 });

@@ -136,4 +136,21 @@ describe('jobs that a worker hands back', { concurrency: 2 }, () => {
     writeFileSync(until, '');
     assert.deepEqual(await Promise.all([...quick, ...busy]), [1, 2, until, until]);
   });
+
+  it('of run() are spread over idle workers also while jobs that were put wait for a reader', limited, async t => {
+    const pool = poolOf<typeof import('../fixtures/calls.ts')>(t, 'calls', { workers: 2, minWorkers: 2, resultCapacity: 1, stdio: 'ignore' });
+    for (let n = 0; n < 200; n++) await pool.run(n); // quick jobs: from here on many would travel in one message
+    const reader = pool.results[Symbol.asyncIterator]();
+    const first = reader.next();
+    for (let n = 0; n < 50; n++) void pool.jobs.put(n);
+    await first;
+    await so(() => pool.results.size >= 1 && pool.stats().jobs.given === 0);
+    assert.ok(pool.jobs.size > 0, 'some are held back');
+    const file = join(temporary(t), 'let-go');
+    const slow = pool.run({ do: 'wait for', file });
+    assert.equal(await pool.run(3), 9); // it would wait behind the other one for ever
+    writeFileSync(file, '');
+    assert.equal(await slow, -1);
+    await reader.return?.();
+  });
 });

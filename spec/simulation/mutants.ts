@@ -39,10 +39,11 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a deadline is judged before what has come is read', 'parent/deadline', 'clock.setImmediate(() => { if (!calledOff)\n        judge(); })', '{ if (!calledOff)\n        judge(); }'),
   broken('jobs go behind a slow one, and back, and behind it again', 'parent/assignment', ' && current.id !== this.#slowId)', ')'),
   broken('what cannot leave at once is forgotten when a job only emits exit', 'worker/outbox', 'this.#outcomes = later;', 'this.#outcomes = [];'),
+  broken('jobs that wait for a reader count as jobs that can be sent', 'parent/dispatcher', 'return this.#jobs.waiting - (this.#holdsBack() ? this.#jobs.queue.size : 0);', 'return this.#jobs.waiting;'),
   // ---- One fate for each job
   broken('a job that is settled may be settled again', 'parent/jobs', 'if (record.state === \'over\')', 'if (false)'),
   broken('what was given and not started is lost', 'parent/jobs', 'this.ledger.unfinished(unstarted, \'pending\', this.#end);', 'this.ledger.unfinished(unstarted, \'lost\', this.#end);\n        else if (false)\n            ;'),
-  broken('what had started is pending', 'parent/jobs', 'this.ledger.unfinished(started, \'lost\', this.#end);', 'this.ledger.unfinished(started, \'pending\', this.#end);'),
+  broken('what had started is pending', 'parent/jobs', 'this.ledger.unfinished([record], \'lost\', this.#end);', 'this.ledger.unfinished([record], \'pending\', this.#end);'),
   broken('suspects are pending', 'parent/jobs', 'this.ledger.unfinished(suspects, \'lost\', this.#end);', 'this.ledger.unfinished(suspects, \'pending\', this.#end);'),
   broken('a suspect that waits at the end is pending', 'parent/ledger', 'record.isolated?.isSuspect === true ? \'lost\' : wanted', 'wanted'),
   broken('what the calls have waiting is forgotten at the end', 'parent/jobs', 'this.ledger.unfinished(this.calls.drain(), \'pending\', end);', 'this.calls.drain();'),
@@ -139,7 +140,7 @@ export const MUTANTS: readonly Mutant[] = [
   broken('a job does not hear that it is called off', 'worker/program', 'job.abort(reason);', ';'),
   broken('a job that was called off before it began is run', 'worker/inbox', 'this.#received[0]?.message.firstId === id', 'false'),
   broken('a job has half its time', 'parent/assignment', 'this.#limit.start(record, timeoutMs);', 'this.#limit.start(record, timeoutMs / 2);'),
-  broken('called off while it waits, it counts as waiting still', 'parent/jobs', 'this.#drop(record, reason);\n            this.calls.cancelled();', 'this.#drop(record, reason);'),
+  broken('called off while it waits, it counts as waiting still', 'parent/jobs', 'if (isQueued)\n            this.calls.cancelled();', ''),
   broken('a timed-out job goes behind another', 'parent/dispatcher', '(first.isolated !== null && behindAnother)', 'false'),
   // ---- The guard
   broken('a worker is not on the list of the guard', 'parent/orphan-guard', 'this.#pids.add(pid);\n        this.#kills = 0;\n        this.#tell();', 'this.#pids.add(pid);\n        this.#kills = 0;\n        if (this.#shell === undefined) this.#tell();'),

@@ -326,6 +326,7 @@ class Player {
         if (this.#plan.hasSignal) this.#ends(() => this.#abort.abort(), 'interrupt');
         break;
       case 'terminate':
+        this.#books.isTerminating = true;
         this.#books.graceMs = Math.min(this.#books.graceMs, step.graceMs ?? Infinity);
         if (step.graceMs !== undefined && step.graceMs <= 500) this.#books.mustBeGoneSoon(2 * step.graceMs);
         this.#books.longestGraceMs = Math.max(this.#books.longestGraceMs, step.graceMs ?? 0);
@@ -563,7 +564,7 @@ class Player {
     const isOther = this.#parent.localMs > nowMs || this.#sim.workers.some(({ actor }) => actor.localMs > nowMs || (actor.isAlive && actor.isStopped));
     const { options } = this.#plan;
     const mayStart = workers.starting === 0 && workers.idle + workers.busy < options.workers! && !this.#books.isPaused && this.#plan.workers.every(({ start }) => start === 'ok');
-    const isHogged = jobs.waiting === 0 && (workers.idle > 0 || mayStart) && jobs.given > workers.busy && nowMs < this.#books.endMs && !isOther;
+    const isHogged = jobs.waiting === (this.#isHeldBack() ? this.#pool.jobs.size : 0) && (workers.idle > 0 || mayStart) && jobs.given > workers.busy && nowMs < this.#books.endMs && !isOther;
     this.#hoggedMs = isHogged ? this.#hoggedMs + LOOK_MS : 0;
     const mayBeGiven = jobs.waiting - (this.#waiting.has('read') && this.#pool.results.size >= (this.#plan.options.resultCapacity ?? Infinity) ? this.#pool.jobs.size : 0);
     this.#forgottenMs = mayBeGiven > 0 && workers.idle > 0 && nowMs < this.#books.endMs && !isOther ? this.#forgottenMs + LOOK_MS : 0;

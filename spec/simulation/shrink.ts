@@ -12,14 +12,15 @@ const MOST_PLAYS = 3000;
 /** What kind of failure it is: without the figures. */
 export const kindOf = (failure: string): string => failure.split('\n')[0]!.replace(/\(at [\d.]+ ms\)/, '').replace(/\d+(\.\d+)?/g, 'n').slice(0, 60);
 
-/** The smallest variant that was found. */
-export async function shrink(plan: Plan, failure: string): Promise<{ plan: Plan; failure: string }> {
+/** The smallest variant that was found. @param onPlay Called before each variant is played. */
+export async function shrink(plan: Plan, failure: string, onPlay = (): void => {}): Promise<{ plan: Plan; failure: string }> {
   const kind = kindOf(failure);
   let best = { plan, failure };
   let plays = 0;
   /** Takes a variant if it fails in the same way. */
   const take = async (variant: Plan): Promise<boolean> => {
     if (plays++ > MOST_PLAYS) return false;
+    onPlay();
     const played = await play(variant);
     if (played.failure === undefined || kindOf(played.failure) !== kind) return false;
     best = { plan: variant, failure: played.failure };
